@@ -1,0 +1,119 @@
+"""The ESP32-P4 board: the only module that touches hardware.
+
+Pins are those of the common ESP32-P4 boards with an SD slot on SDMMC 0 and an
+IP101 Ethernet PHY; Wi-Fi is the companion chip's.
+"""
+
+import os
+import random
+import time
+
+import machine
+import network
+import uctypes
+import vfs
+from micropython import const
+
+CARD_ROOT = "/sdcard"
+
+_LDO_CHANNEL = const(4)  # powers the SD slot; without it the card does not answer (errno 16)
+_PHY_ADDRESS = const(1)
+_PHY_MDC_GPIO = const(31)
+_PHY_MDIO_GPIO = const(52)
+_PHY_RESET_GPIO = const(51)
+_DNS_PORT = const(53)
+_DMA_ALIGNMENT_BYTES = const(128)
+_FIRST_KNOWN_YEAR = const(2025)
+# A running watchdog cannot be stopped, but it can be given a day.
+_CONSOLE_WATCHDOG_MS = const(24 * 3600 * 1000)
+
+# Seconds between 1970 and this port's epoch: 2000 on the ESP32.
+_EPOCH_UNIX = const(946684800) if time.gmtime(0)[0] == 2000 else const(0)
+
+
+class Board:
+    card_root = CARD_ROOT
+    reset = staticmethod(machine.reset)
+    randbits = staticmethod(random.getrandbits)
+
+    def __init__(self):
+        self._interface = None
+        self._watchdog = None
+
+    def mount_card(self):
+        """Mount the card's FAT file system; OSError if there is none."""
+        card = machine.SDCard(slot=0, width=4, ldo=_LDO_CHANNEL)
+        vfs.mount(card, CARD_ROOT)
+
+    def start_network(self, *, interface, ssid, password):
+        """Bring the interface up; the link follows in its own time."""
+        if interface == "wlan":
+            self._interface = network.WLAN(network.WLAN.IF_STA)
+            self._interface.active(True)
+            self._interface.connect(ssid, password)
+            return
+        reset = machine.Pin(_PHY_RESET_GPIO, machine.Pin.OUT, value=0)
+        time.sleep_ms(10)
+        reset.value(1)
+        self._interface = network.LAN(
+            mdc=machine.Pin(_PHY_MDC_GPIO),
+            mdio=machine.Pin(_PHY_MDIO_GPIO),
+            phy_addr=_PHY_ADDRESS,
+            phy_type=network.PHY_IP101,
+        )
+        self._interface.active(True)
+
+    def is_network_up(self):
+        return self._interface is not None and self._interface.isconnected()
+
+    def dns_servers(self):
+        return ((self._interface.ifconfig()[3], _DNS_PORT),)
+
+    def motion_sensor(self, gpio, active_level):
+        """A function that is true while the PIR at this pin sees motion."""
+        if gpio < 0:
+            return lambda: False
+        pin = machine.Pin(gpio, machine.Pin.IN)
+        return lambda: pin.value() == active_level
+
+    def unix_time(self):
+        """Unix seconds, None while the clock was never set."""
+        if time.gmtime()[0] < _FIRST_KNOWN_YEAR:
+            return None
+        return time.time() + _EPOCH_UNIX
+
+    def set_unix_time(self, unix_sec):
+        date = time.gmtime(unix_sec - _EPOCH_UNIX)
+        machine.RTC().datetime(date[:3] + (date[6],) + date[3:6] + (0,))
+
+    def to_unix(self, file_time):
+        """A file's time in Unix seconds, None for one written before the clock was set."""
+        if time.gmtime(file_time)[0] < _FIRST_KNOWN_YEAR:
+            return None
+        return file_time + _EPOCH_UNIX
+
+    @staticmethod
+    def date(unix_sec):
+        """(year, month, day, hour, minute, second, ...) in UTC."""
+        return time.gmtime(unix_sec - _EPOCH_UNIX)
+
+    @staticmethod
+    def buffer(size_bytes):
+        """A buffer that the SD host can fill by DMA: aligned, or it works sector by sector."""
+        spare = bytearray(size_bytes + _DMA_ALIGNMENT_BYTES - 1)
+        start = -uctypes.addressof(spare) % _DMA_ALIGNMENT_BYTES
+        return memoryview(spare)[start : start + size_bytes]
+
+    def random_bytes(self, n):
+        return os.urandom(n)
+
+    def feed_watchdog(self, timeout_ms):
+        """Start the watchdog with the first call, keep it quiet with the others."""
+        if self._watchdog is None:
+            self._watchdog = machine.WDT(timeout=timeout_ms)
+        self._watchdog.feed()
+
+    def release_watchdog(self):
+        """Leave the console in peace once the camera has stopped."""
+        if self._watchdog is not None:
+            self._watchdog = machine.WDT(timeout=_CONSOLE_WATCHDOG_MS)

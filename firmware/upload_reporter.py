@@ -1,0 +1,48 @@
+"""Tells the world, over MQTT, what becomes of recordings and uploads (seed's status events)."""
+
+from firmware import messages
+
+
+class UploadReporter:
+    def __init__(self, publish, topics, *, unix_time, log):
+        """`publish(topic, payload, qos) -> bool`; a False for QoS 1 is logged."""
+        self._publish = publish
+        self._topics = topics
+        self._unix_time = unix_time
+        self._log = log
+
+    def upload_started(self, job, grant):
+        self._log("upload started: " + job.path)
+        self._tell(messages.upload_started(job, grant.cloud_file_path, self._unix_time()))
+
+    def upload_progress(self, job, sent_bytes, total_bytes, elapsed_ms):
+        payload = messages.upload_progress(job, sent_bytes, elapsed_ms, self._unix_time())
+        self._publish(self._topics.upload_status, payload, 0)
+
+    def upload_completed(self, job, outcome):
+        self._log("upload completed: %s -> %s" % (job.path, outcome.cloud_url))
+        self._tell(messages.upload_completed(job, outcome, self._unix_time()))
+
+    def upload_failed(self, job, error, will_retry):
+        after = "" if will_retry else " (given up)"
+        self._log("upload failed: %s: %s%s" % (job.path, error, after))
+        self._tell(messages.upload_failed(job, error, will_retry, self._unix_time()))
+
+    def recording_started(self, path, trigger, priority):
+        self._log("recording started: %s (%s)" % (path, trigger))
+        payload = messages.recording_started(path, trigger, priority, self._unix_time())
+        self._tell(payload, self._topics.recording_status)
+
+    def recording_completed(self, clip):
+        self._log("recording completed: %s, %d bytes" % (clip.path, clip.size_bytes))
+        payload = messages.recording_completed(clip, self._unix_time())
+        self._tell(payload, self._topics.recording_status)
+
+    def recording_failed(self, path, error):
+        self._log("recording failed: %s: %r" % (path, error))
+        payload = messages.recording_failed(path, str(error), self._unix_time())
+        self._tell(payload, self._topics.recording_status)
+
+    def _tell(self, payload, topic=None):
+        if not self._publish(topic or self._topics.upload_status, payload, 1):
+            self._log("no room to report: " + payload)

@@ -1,0 +1,1 @@
+"""Host side tools: ordinary CPython, never on the device."""

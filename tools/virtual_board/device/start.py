@@ -1,0 +1,3 @@
+import _startup
+
+_startup.run(globals())
