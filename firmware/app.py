@@ -11,6 +11,8 @@ from binascii import hexlify
 from errno import ENOENT
 from time import ticks_add, ticks_diff, ticks_ms
 
+from micropython import const
+
 import net
 import sntp
 from firmware import VERSION, messages
@@ -28,7 +30,6 @@ from firmware.sources.replay import ReplaySource
 from firmware.trigger import HISTORICAL, MOTION, default_priority, parse_clip_name
 from firmware.upload_queue import Job, UploadQueue
 from firmware.upload_reporter import UploadReporter
-from micropython import const
 from motion import MotionDetector
 from supervise import Supervisor
 from umqtt_codec import MqttCodec
@@ -345,7 +346,9 @@ class Camera:
 
     def _is_wanted_in_cloud(self, trigger):
         upload = self._config["upload"]
-        which = "auto_upload_motion_recordings" if trigger == MOTION else "auto_upload_new_recordings"
+        which = (
+            "auto_upload_motion_recordings" if trigger == MOTION else "auto_upload_new_recordings"
+        )
         return upload["enable_cloud_upload"] and upload[which]
 
     def _adopt(self, clips):

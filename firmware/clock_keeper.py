@@ -2,8 +2,9 @@
 
 import asyncio
 
-import sntp
 from micropython import const
+
+import sntp
 from protocol_error import ProtocolError
 
 _TIMEOUT_MS = const(3000)

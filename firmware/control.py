@@ -7,9 +7,10 @@ Every command is answered on the response topic with its `command_id`. Retained
 commands are refused: they would be carried out again at every connection.
 """
 
+from micropython import const
+
 from firmware.messages import command_response, parse_command
 from firmware.trigger import MANUAL, default_priority, parse_priority
-from micropython import const
 from protocol_error import ProtocolError
 
 _DEFAULT_SEC = const(10)

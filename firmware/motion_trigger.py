@@ -8,8 +8,9 @@ while either wants it.
 import asyncio
 from time import ticks_add, ticks_diff
 
-from firmware.trigger import MOTION, default_priority
 from micropython import const
+
+from firmware.trigger import MOTION, default_priority
 from motion import STARTED, STOPPED
 
 _POLL_MS = const(20)

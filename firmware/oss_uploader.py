@@ -1,40 +1,39 @@
 """One clip at a time from the card to the object store, over a presigned URL.
 
-    ask for a URL -> open -> request head -> chunk, chunk, ... last -> response -> proof
+    ask for a URL -> connect -> request head -> chunk, chunk, ... last -> answer -> proof
 
 An upload ends with an Outcome only when the store has shown that it holds the
 very bytes of the file; every other end is an UploadError. Between chunks the
 store is listened to, so that a refusal stops the body at once. Redirects are
-not followed: the URL is signed for one host.
+refused: a URL is signed for one host.
 
 Invariant: the file is only read, in pieces that fit the slot's buffer; file and
 connection are closed however the upload ends.
 """
 
 import asyncio
-import hashlib
-import os
-from binascii import b2a_base64, hexlify
 from collections import namedtuple
-from errno import ECONNRESET, ENOENT, ETIMEDOUT
-from time import ticks_diff
+from errno import ETIMEDOUT
+from time import ticks_add, ticks_diff
 
 from micropython import const
 
 import url
-from firmware.upload_error import UploadError, classify_response, is_error_document
-from http_head import END, NEED_DATA, ResponseParser, header
+from firmware import upload_proof
+from firmware.clip_reader import ClipReader, card_error, changed
+from firmware.store_answer import StoreAnswer
+from firmware.upload_error import UploadError
+from http_head import header
 from http_request import write_head
 from net import TlsError
 from protocol_error import ProtocolError
+from turns import Turns
 
 _START_MARGIN_SEC = const(5)
-_WINDOW_BYTES = const(512)
-_BLANK = bytes(_WINDOW_BYTES)
-# ENETDOWN, ENETUNREACH of Linux; ENETUNREACH, ENETDOWN, EHOSTUNREACH of lwIP, where it means no interface.
+# ENETDOWN, ENETUNREACH on Linux; ENETUNREACH, ENETDOWN, EHOSTUNREACH on lwIP, which means: no interface.
 _NO_ROUTE = (100, 101, 114, 115, 118)
 
-# md5: 16 bytes; etag: as the store sent it; cloud_url: without its query.
+# md5: 16 bytes; etag: as the store sent it, or None; cloud_url: without its query.
 Outcome = namedtuple(
     "Outcome", ("cloud_url", "cloud_path", "etag", "size_bytes", "md5", "duration_ms")
 )
@@ -79,9 +78,10 @@ class OssUploader:
 
     async def upload(self, job, slot):
         """Deliver the job's file and return the Outcome; UploadError when the proof is missing."""
-        _check_file(job)
+        clip = ClipReader(job)
+        clip.check()
         grant = await self._ask(job)
-        transfer = _Transfer(self, job, grant, self._views[slot])
+        transfer = _Transfer(self, job, grant, clip, self._views[slot])
         try:
             transfer.prepare()
             self.on_started(job, grant)
@@ -101,17 +101,13 @@ class OssUploader:
 
 
 class _Transfer:
-    """The state of one upload; the uploader `up` has what all uploads share."""
+    """The state of one upload; `up`, the uploader, has what all uploads share."""
 
-    def __init__(self, up, job, grant, view):
-        self._up, self._job, self._grant, self._view = up, job, grant, view
-        self._window = view[:_WINDOW_BYTES]
-        self._one = bytearray(1)
-        self._md5 = hashlib.md5()
-        self._parser = ResponseParser()
-        self._head = self._file = self._stream = None
+    def __init__(self, up, job, grant, clip, view):
+        self._up, self._job, self._grant, self._clip, self._view = up, job, grant, clip, view
+        self._stream = None
         self._is_talking = False
-        self._started_ms = self._told_ms = up.ticks_ms()
+        self._started_ms = up.ticks_ms()
 
     def prepare(self):
         """Check what the cloud sent and write the request head into the buffer."""
@@ -122,36 +118,35 @@ class _Transfer:
                 raise ProtocolError("unknown upload method")
             if not (self._url.is_tls or self._up.allow_insecure):
                 raise ProtocolError("refusing to upload without TLS")
-            self._head_bytes = write_head(
-                self._view, grant.method, self._url.target, self._request_headers()
-            )
+            self._headers = self._request_headers()
+            self._head_bytes = write_head(self._view, grant.method, self._url.target, self._headers)
         except ProtocolError as error:
             raise UploadError("BAD_RESPONSE", str(error))
         now = grant.server_time or self._up.unix_time()
         if now and grant.expires_at and grant.expires_at - now < _START_MARGIN_SEC:
-            raise UploadError("URL_EXPIRED", "upload URL has expired before its use")
+            raise UploadError("URL_EXPIRED", "upload URL expired before its use")
 
     def _request_headers(self):
-        named = (("Content-Type", self._grant.content_type),) if self._grant.content_type else ()
         size = str(self._job.size_bytes)
         own = (("Host", self._url.host_header), ("Content-Length", size), ("Connection", "close"))
-        return own + named + tuple(self._grant.extra_headers)
+        kind = self._grant.content_type
+        return own + ((("Content-Type", kind),) if kind else ()) + tuple(self._grant.extra_headers)
 
     async def run(self):
         """Send the file, hear the answer, judge it."""
-        failure = None
-        self._open_file()
+        self._clip.open()
         await self._connect()
+        failure = None
         try:
             await self._send()
-            await self._collect()
+            await self._answer.collect()
         except asyncio.TimeoutError:
             failure = self._timed_out()
         except ProtocolError as error:
             failure = UploadError("BAD_RESPONSE", str(error))
         except OSError as error:
-            failure = await self._last_words() or self._lost(error)
-        failure = self._refusal() or failure
+            failure = await self._answer.last_words() or self._lost(error)
+        failure = self._answer.refusal() or failure
         if failure:
             raise failure
         return self._outcome()
@@ -159,186 +154,83 @@ class _Transfer:
     def close(self):
         if self._stream:
             self._stream.close()
-        if self._file:
-            try:
-                self._file.close()
-            except OSError as error:  # nothing was written: a card gone now takes nothing with it
-                print("upload: close:", error)
-
-    def _open_file(self):
-        try:
-            self._file = open(self._job.path, "rb")
-        except OSError as error:
-            raise _card_error(error)
+        self._clip.close()
 
     async def _connect(self):
-        host = self._url.host
+        up, host = self._up, self._url.host
         try:
-            self._stream = await self._up.open_stream(host, self._url.port, self._url.is_tls)
+            self._stream = await up.open_stream(host, self._url.port, self._url.is_tls)
         except asyncio.TimeoutError:
             raise UploadError("CONNECT_TIMEOUT", "no connection to %s in time" % host)
         except OSError as error:
             raise self._unreachable(error)
-        self._stream.expire_in(max(0, self._up.timeout_ms - self._elapsed_ms()))
+        self._stream.expire_in(max(0, up.timeout_ms - self._elapsed_ms()))
+        self._answer = StoreAnswer(self._stream, self._view, up.idle_timeout_ms)
 
     async def _send(self):
-        up, stream, view, one = self._up, self._stream, self._view, self._one
+        """Head and body. The loop is the product's hottest: what it calls is native, or rare."""
+        up, stream, view, clip = self._up, self._stream, self._view, self._clip
         await stream.write(view, self._head_bytes, up.idle_timeout_ms)
         self._is_talking = True
-        readinto, update, write, look = (
-            self._file.readinto,
-            self._md5.update,
-            stream.write,
-            stream.read_ready,
-        )
-        size, idle_ms = len(view), up.idle_timeout_ms
-        left, turn = self._job.size_bytes, up.yield_every
+        readinto, update, byte, ticks_ms = clip.readinto, clip.update, bytearray(1), up.ticks_ms
+        size, turns, told_ms = len(view), Turns(), self._started_ms
+        left = self._job.size_bytes
         while left > size:
+            count = min(up.yield_every, (left - 1) // size)
             try:
-                n = readinto(view)
-            except OSError as error:
-                raise _card_error(error)
-            if n != size:
-                raise UploadError("FILE_CHANGED", "file is shorter than it was")
-            update(view)
-            await write(view, size, idle_ms)
-            left -= size
-            turn -= 1
-            if not turn:
-                turn = up.yield_every
+                for _ in range(count):
+                    try:
+                        n = readinto(view)
+                    except OSError as error:
+                        raise card_error(error)
+                    if n != size:
+                        raise changed()
+                    update(view)
+                    n = stream.write_now(view)
+                    if n != size:
+                        await stream.write(view, size, up.idle_timeout_ms, n or 0)
+                n = stream.read_now(byte)
+            except (OSError, ValueError) as error:
+                raise stream.failure(error)
+            if n is not None:
+                await self._answer.heard(byte, n)
+            left -= count * size
+            if ticks_diff(ticks_ms(), told_ms) >= up.progress_ms:
+                told_ms = self._tell(self._job.size_bytes - left)
+            if turns.others_are_due():
                 await asyncio.sleep_ms(0)
-                n = look(one)
-                if n is not None:
-                    await self._heard(n)
-                self._tell(self._job.size_bytes - left)
-        await self._send_last(view[:left])
-
-    async def _send_last(self, view):
-        """The last piece completes the object, so everything is checked before it goes."""
-        try:
-            is_whole = self._file.readinto(view) == len(view) and not self._file.readinto(self._one)
-        except OSError as error:
-            raise _card_error(error)
-        if not is_whole:
-            raise UploadError("FILE_CHANGED", "file has another size than it had")
-        self._md5.update(view)
-        self._digest = self._md5.digest()
-        if self._job.md5 and self._job.md5 != self._digest:
-            raise UploadError("LOCAL_CORRUPT", "file is not what was recorded")
-        await self._stream.write(view, len(view), self._up.idle_timeout_ms)
-        self._told_ms -= self._up.progress_ms
+        # The last piece completes the object, so the file is judged before it goes.
+        clip.read_last(view[:left])
+        await stream.write(view, left, up.idle_timeout_ms)
         self._tell(self._job.size_bytes)
 
     def _tell(self, sent_bytes):
-        now_ms = self._up.ticks_ms()
-        if ticks_diff(now_ms, self._told_ms) >= self._up.progress_ms:
-            self._told_ms = now_ms
-            elapsed_ms = ticks_diff(now_ms, self._started_ms)
-            self._up.on_progress(self._job, sent_bytes, self._job.size_bytes, elapsed_ms)
-
-    async def _heard(self, n):
-        """The store said something before it had the body: n bytes are in `_one`.
-
-        Read byte by byte for as long as bytes are there: after an interim
-        response the store waits for the body, not the other way round.
-        """
-        while n is not None:
-            if n == 0:
-                raise OSError(ECONNRESET, "closed by the store")
-            self._parser.feed(self._one)
-            event = self._parser.next_event()
-            if event is not NEED_DATA:
-                self._head = event
-                if event.status < 300:
-                    raise UploadError(
-                        "BAD_RESPONSE", "store answered %d before it had the file" % event.status
-                    )
-                await self._collect()
-                raise self._refusal()
-            n = self._stream.read_ready(self._one)
-
-    async def _last_words(self):
-        """The answer, if any, that the store gave before the connection broke."""
-        try:
-            await self._heard(self._stream.read_ready(self._one))
-        except UploadError as answer:
-            return answer
-        except (OSError, asyncio.TimeoutError, ProtocolError):
-            return None
-
-    async def _collect(self):
-        """Read the response to its end, or for as much of it as matters."""
-        event = self._parser.next_event()
-        while event is not END:
-            if event is NEED_DATA:
-                self._parser.feed(await self._receive())
-            else:
-                self._head = event
-            event = self._parser.next_event()
-
-    async def _receive(self):
-        """The next bytes of the response.
-
-        MicroPython's readinto reads on until it would block and, should that
-        end in a reset, reports the reset alone; the bytes before it are in the
-        buffer all the same. A response holds no NUL, so blanks mark their end.
-        """
-        window = self._window
-        window[:] = _BLANK
-        try:
-            n = await self._stream.readinto(window, self._up.idle_timeout_ms)
-        except asyncio.TimeoutError:
-            raise
-        except OSError:
-            n = _text_bytes(window)
-            if not n:
-                raise
-        if n == 0 and self._head is None:
-            raise OSError(ECONNRESET, "closed without an answer")
-        return window[:n]
-
-    def _refusal(self):
-        """The store's refusal as an UploadError, None if it did not refuse."""
-        if self._head is None:
-            return None
-        status, body = self._head.status, self._parser.body
-        if status < 300 and not is_error_document(body):
-            return None
-        return classify_response(status, body, header(self._head.headers, "retry-after"))
+        elapsed_ms = self._elapsed_ms()
+        self._up.on_progress(self._job, sent_bytes, self._job.size_bytes, elapsed_ms)
+        return ticks_add(self._started_ms, elapsed_ms)
 
     def _outcome(self):
-        etag = header(self._head.headers, "etag", "")
-        if not self._was_md5_named():
-            md5 = _md5_of_etag(etag)
-            if md5 is None:
-                raise UploadError("INTEGRITY", "store gave no proof of what it holds")
-            if md5 != hexlify(self._digest).decode():
-                raise UploadError("INTEGRITY", "store holds other bytes than were sent")
+        etag = header(self._answer.head.headers, "etag")
+        upload_proof.check(self._clip.digest, self._headers, etag)
         return Outcome(
             url.without_query(self._grant.upload_url),
             self._grant.cloud_file_path,
             etag,
             self._job.size_bytes,
-            self._digest,
+            self._clip.digest,
             self._elapsed_ms(),
         )
-
-    def _was_md5_named(self):
-        """Whether the request carried the right Content-MD5, which the store then has verified."""
-        md5 = b2a_base64(self._digest).decode().strip()
-        return any(n.lower() == "content-md5" and v == md5 for n, v in self._grant.extra_headers)
 
     def _elapsed_ms(self):
         return ticks_diff(self._up.ticks_ms(), self._started_ms)
 
     def _timed_out(self):
-        if self._elapsed_ms() >= self._up.timeout_ms:
+        up = self._up
+        if self._elapsed_ms() >= up.timeout_ms:
             return UploadError(
-                "TIMEOUT", "Upload timeout after %d seconds" % (self._up.timeout_ms // 1000)
+                "TIMEOUT", "Upload timeout after %d seconds" % (up.timeout_ms // 1000)
             )
-        return UploadError(
-            "TIMEOUT", "No progress for %d seconds" % (self._up.idle_timeout_ms // 1000)
-        )
+        return UploadError("TIMEOUT", "No progress for %d seconds" % (up.idle_timeout_ms // 1000))
 
     def _unreachable(self, error):
         number = error.errno
@@ -357,34 +249,3 @@ class _Transfer:
         if error.errno == ETIMEDOUT:
             return UploadError("TIMEOUT", "%s does not answer" % self._url.host)
         return UploadError("CONNECTION_LOST", "%s: %s" % (self._url.host, error))
-
-
-def _check_file(job):
-    try:
-        size_bytes = os.stat(job.path)[6]
-    except OSError as error:
-        raise _card_error(error)
-    if size_bytes != job.size_bytes:
-        raise UploadError("FILE_CHANGED", "file has another size than it had")
-
-
-def _card_error(error):
-    if error.errno == ENOENT:
-        return UploadError("FILE_MISSING", "file is not on the card")
-    return UploadError("CARD_ERROR", "cannot read the file: %s" % error)
-
-
-def _text_bytes(window):
-    """How many bytes come before the first NUL."""
-    n = 0
-    while n < len(window) and window[n]:
-        n += 1
-    return n
-
-
-def _md5_of_etag(etag):
-    """The MD5 (hex) that an ETag is, None for one that is not: multipart, or not 32 hex digits."""
-    text = etag[2:] if etag.startswith("W/") else etag
-    text = text.strip('"').lower()
-    is_md5 = len(text) == 32 and all(c in "0123456789abcdef" for c in text)
-    return text if is_md5 else None

@@ -7,9 +7,10 @@ answers makes at most one upload.
 
 import asyncio
 
+from micropython import const
+
 from firmware.messages import Refusal, parse_upload_response
 from firmware.upload_error import CLASSES, UploadError
-from micropython import const
 from protocol_error import ProtocolError
 
 _MOST_BYTES = const(8192)

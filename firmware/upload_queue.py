@@ -15,7 +15,9 @@ _FAILED = "failed"
 class Job:
     """One file to deliver; `started_unix` is None while the clock was unknown."""
 
-    def __init__(self, path, size_bytes, priority, trigger, *, md5=None, clip=None, started_unix=None):
+    def __init__(
+        self, path, size_bytes, priority, trigger, *, md5=None, clip=None, started_unix=None
+    ):
         self.path = path
         self.size_bytes = size_bytes
         self.priority = priority

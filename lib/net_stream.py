@@ -19,7 +19,7 @@ from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
 
-_TICK_MS = const(100)
+_TICK_MS = const(250)
 _TIMEOUT_MS = const(30000)
 _READ = const(0)
 _WRITE = const(1)
@@ -39,20 +39,6 @@ class TlsError(OSError):
     def __init__(self, message, is_certificate):
         super().__init__(message)
         self.is_certificate = is_certificate
-
-
-class _Over:
-    """Awaitable that is over at once."""
-
-    _nothing = iter(())
-
-    def __iter__(self):
-        return self._nothing
-
-    __await__ = __iter__
-
-
-_OVER = _Over()
 
 
 class _Readiness:
@@ -103,35 +89,34 @@ class Stream:
         self._use(sock)
 
     def _use(self, sock):
+        """Take a socket object into use.
+
+        `read_now(buf)` and `write_now(buf[, n])` are its own methods: the bytes
+        moved, None when it would block, 0 at the end of the stream. They cost a
+        third of a call; what they raise must go through failure().
+        """
         self._sock = sock
+        self.read_now = sock.readinto
+        self.write_now = sock.write
         self._ready = (_Readiness(sock, _READ), _Readiness(sock, _WRITE))
 
     def expire_in(self, lifetime_ms):
         """Close the stream that long from now, whatever it is doing."""
         self._limits[_LIFETIME] = ticks_add(ticks_ms(), lifetime_ms)
 
-    def write(self, buf, n=None, timeout_ms=_TIMEOUT_MS):
-        """Await it: all of the first n bytes are handed to the socket, straight from `buf`.
-
-        Allocates nothing when the socket takes everything at once.
-        """
-        if n is None:
-            n = len(buf)
-        try:
-            sent = self._sock.write(buf, n)
-        except (OSError, ValueError) as error:
-            raise self._failure(error)
-        return _OVER if sent == n else self._write_rest(buf, sent or 0, n, timeout_ms)
-
-    async def _write_rest(self, buf, sent, n, timeout_ms):
+    async def write(self, buf, n=None, timeout_ms=_TIMEOUT_MS, start=0):
+        """Hand bytes start..n of `buf` to the socket, straight from there, within timeout_ms."""
+        n = len(buf) if n is None else n
         self._limits[_WRITE] = ticks_add(ticks_ms(), timeout_ms)
         try:
-            while sent < n:
+            while True:
+                # TLS repeats a refused write from its own copy, so a retry offers the same bytes.
+                start += self.write_now(buf, start, n - start) or 0
+                if start >= n:
+                    break
                 await self._wait(_WRITE)
-                # TLS repeats a refused write from its own copy: the window must be the same.
-                sent += self._sock.write(buf, sent, n - sent) or 0
         except (OSError, ValueError) as error:
-            raise self._failure(error)
+            raise self.failure(error)
         finally:
             self._limits[_WRITE] = None
 
@@ -139,12 +124,12 @@ class Stream:
         """Read what is there: the number of bytes, 0 at the end of the stream, None for nothing yet.
 
         A reset that follows the last bytes hides them from a read that could
-        have taken more: whoever must see them reads one byte at a time.
+        have taken more; the buffer holds them all the same.
         """
         try:
-            return self._sock.readinto(buf)
+            return self.read_now(buf)
         except (OSError, ValueError) as error:
-            raise self._failure(error)
+            raise self.failure(error)
 
     async def readinto(self, buf, timeout_ms=_TIMEOUT_MS):
         """Wait for bytes and read them: at least 1, or 0 at the end of the stream."""
@@ -162,9 +147,10 @@ class Stream:
 
     def close(self):
         """Close the connection, whatever state it is in; whoever waits on it gets an error."""
-        sock, self._sock = self._sock, _CLOSED
+        sock = self._sock
         if sock is _CLOSED:
             return
+        self._use(_CLOSED)
         for task in self._waiting:
             # MicroPython only (CPython's tasks have no `data`): a cancelled waiter took this one
             # off the queue with itself, or the socket's number may be in use again before a poll.
@@ -199,7 +185,7 @@ class Stream:
                     self._has_expired = True
                     self.close()
 
-    def _failure(self, error):
+    def failure(self, error):
         """What an exception of the socket means: the socket speaks errno, mbedTLS and ValueError."""
         if self._has_expired:
             return asyncio.TimeoutError()
@@ -224,7 +210,7 @@ class Stream:
                 if error.errno in _IS_CONNECTED:
                     break
                 if error.errno not in _IS_CONNECTING:
-                    raise self._failure(error)
+                    raise self.failure(error)
             await self._wait(_WRITE)
         self._limits[_WRITE] = None
 
@@ -235,5 +221,5 @@ class Stream:
                 self._raw, server_hostname=server_hostname, do_handshake_on_connect=False
             )
         except (OSError, ValueError) as error:
-            raise self._failure(error)
+            raise self.failure(error)
         self._use(tls)

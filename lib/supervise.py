@@ -14,7 +14,9 @@ from backoff import full_jitter
 
 
 class Supervisor:
-    def __init__(self, *, log, randbits, restart_ms=(500, 30000), deaths_in_a_row=8, stable_ms=60000):
+    def __init__(
+        self, *, log, randbits, restart_ms=(500, 30000), deaths_in_a_row=8, stable_ms=60000
+    ):
         """`log(text, error)`; `restart_ms` is (base, cap) of the pause before a restart."""
         self._log = log
         self._randbits = randbits

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import serial
 
+from tools import interpreters
 from tools.virtual_board import BoardFailure, ResetCause, VirtualBoard, card
 from tools.virtual_board.deploy import flash
 
@@ -142,11 +143,28 @@ def test_a_board_sees_its_flash_and_nothing_of_the_host(board):
     assert run(board, "import vfs; print(vfs.mount()[0][0])").startswith("<VfsLfs2")
 
 
+def test_the_micropython_module_is_that_of_a_board(board):
+    program = "import micropython as m; m.alloc_emergency_exception_buf(256); print(m.const(7))"
+    assert run(board, program) == "7"
+
+
 def test_lib_is_importable(board, tmp_path):
     (tmp_path / "thing.py").write_text("VALUE = 7\n")
     mpremote(board, "fs", "mkdir", ":lib")
     mpremote(board, "fs", "cp", str(tmp_path / "thing.py"), ":lib/thing.py")
     assert run(board, "import thing; print(thing.VALUE)") == "7"
+
+
+def test_what_a_board_has_frozen_is_importable_and_not_on_its_flash(
+    card_image, tmp_path, monkeypatch
+):
+    (tmp_path / "frozen" / "umqtt").mkdir(parents=True)
+    (tmp_path / "frozen" / "umqtt" / "simple.py").write_text("NAME = 'umqtt.simple'\n")
+    (tmp_path / "frozen" / "urequests.py").write_text("from umqtt.simple import NAME\n")
+    monkeypatch.setattr("tools.virtual_board.board.FROZEN", tmp_path / "frozen")
+    with VirtualBoard(card_image, workdir=tmp_path) as board:
+        program = "import os, urequests, umqtt.simple; print(urequests.NAME, os.listdir('/'))"
+        assert run(board, program) == "umqtt.simple []"
 
 
 def test_output_nobody_listens_to_does_not_stop_the_board(board, tmp_path):
@@ -393,6 +411,27 @@ def test_the_chip_keeps_its_identity_with_its_flash(board, card_image, tmp_path)
         assert run(other, ask) != mine
 
 
+def test_the_clock_is_the_hosts_until_it_is_set(board):
+    now = (
+        "import time, machine; print(time.time(), time.gmtime()[:5], machine.RTC().datetime()[:6])"
+    )
+    unix_sec, shown = run(board, now).split(" ", 1)
+    assert abs(int(unix_sec) - time.time()) < 10
+    y, mo, d, h, mi, _, weekday, *_ = time.gmtime(int(unix_sec))
+    assert shown == f"{(y, mo, d, h, mi)} {(y, mo, d, weekday, h, mi)}"
+    run(board, "machine.RTC().datetime((2031, 2, 3, 0, 4, 5, 6, 0))")
+    assert run(board, now).split(" ", 1)[1] == "(2031, 2, 3, 4, 5) (2031, 2, 3, 0, 4, 5)"
+    mpremote(board, "reset")
+    assert run(board, "import time; print(time.gmtime()[0])") == "2031"
+
+
+def test_the_host_can_take_the_time_from_a_board(board):
+    board.power_cut()
+    board.set_clock(946684800)
+    board.power_on()
+    assert run(board, "import time; print(time.gmtime()[:3])") == "(2000, 1, 1)"
+
+
 @pytest.mark.parametrize("heap", ["512k", "4M"])
 def test_the_heap_has_the_size_asked_for(card_image, tmp_path, heap):
     asked_bytes = int(heap[:-1]) * {"k": 1024, "M": 1024 * 1024}[heap[-1]]
@@ -412,6 +451,8 @@ STRICT = [
     "machine.WDT(timeout_ms=1000)",
     "machine.WDT(timeout=1000).feed(1)",
     "machine.reset_cause(1)",
+    "machine.RTC(0)",
+    "time.gmtime(0, 1)",
     "machine.freq(hz=1)",
     "network.LAN()",
     "network.LAN(phy_addr=1, phy_type=2, mdc=31, mdio=52, phy_reset=51)",
@@ -422,6 +463,7 @@ STRICT = [
     "network.WLAN().active(is_active=True)",
     "network.WLAN().isconnected(1)",
     "esp32.mcu_temperature(1)",
+    "micropython.alloc_emergency_exception_buf()",
 ]
 REFUSED = {
     "machine.SDCard(slot=4)": "invalid slot number",
@@ -438,7 +480,7 @@ REFUSED = {
     "network.WLAN().ipconfig('addr6')": "unexpected key",
 }
 TRY_ALL = """
-import esp32, machine, network
+import esp32, machine, micropython, network, time
 for call in %r:
     try:
         eval(call)
@@ -474,6 +516,11 @@ def test_the_card_is_mounted_by_the_board_itself(board, card_image, tmp_path):
 def test_a_card_without_power_or_wires_is_busy(board, wiring):
     program = f"import machine, vfs; vfs.VfsFat(machine.SDCard({wiring}))"
     assert fails(board, program) == "OSError: 16"
+
+
+def test_the_file_system_of_the_card_is_found_out(board):
+    run(board, "import machine, os, vfs; vfs.mount(machine.SDCard(slot=0, width=4, ldo=4), '/sd')")
+    assert run(board, "print(os.listdir('/'), vfs.mount()[0][0])").startswith("['sd'] <VfsFat")
 
 
 def test_the_slot_has_one_owner(board):
@@ -586,6 +633,17 @@ def test_wrong_arguments_are_named(card_image, tmp_path):
         VirtualBoard(tmp_path / "none.img")
     with pytest.raises(ValueError, match="'2 MB' is no size"):
         VirtualBoard(card_image, heap="2 MB")
+
+
+def test_a_missing_or_old_micropython_is_named(tmp_path, monkeypatch):
+    old = tmp_path / "micropython"
+    old.write_text("#!/bin/sh\necho 1 20\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "python"))
+    with pytest.raises(interpreters.InterpreterMissing) as missing:
+        interpreters.micropython.__wrapped__()
+    assert f"{old} is 1.20; {tmp_path / 'venv' / 'micropython'} does not run" in str(missing.value)
 
 
 def test_nothing_is_left_behind(card_image, tmp_path):

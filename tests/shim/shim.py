@@ -166,11 +166,30 @@ class MpSSLContext(ssl.SSLContext):
 class _IoQueue:
     """`asyncio.core._io_queue`: what it returns is what device code must yield."""
 
+    def __init__(self):
+        self.poller = _Poller()
+
     def queue_read(self, sock):
         return sock.wait_for("r")
 
     def queue_write(self, sock):
         return sock.wait_for("w")
+
+
+class _Poller:
+    """CPython's loop does its own polling."""
+
+    @staticmethod
+    def ipoll(timeout_ms):
+        return ()
+
+
+class _TaskQueue:
+    """`asyncio.core._task_queue`: CPython does not show whose turn it is, so it is always someone's."""
+
+    @staticmethod
+    def peek():
+        return types.SimpleNamespace(ph_key=_ticks_ms())
 
 
 def _install_time():
@@ -187,6 +206,7 @@ def _install_asyncio():
     asyncio.ThreadSafeFlag = asyncio.Event
     asyncio.core = types.ModuleType("asyncio.core")
     asyncio.core._io_queue = _IoQueue()
+    asyncio.core._task_queue = _TaskQueue()
     asyncio.core.ticks = _ticks_ms
     sys.modules["asyncio.core"] = asyncio.core
 

@@ -12,12 +12,24 @@ def test_names_carry_trigger_and_number():
 
 
 def test_foreign_names_are_not_clips():
-    for name in ("", "m.ts", "x0000042.ts", "m0000042.mp4", "m00000042.ts", "OLD-CA~4.TS", "m000004a.ts"):
+    for name in (
+        "",
+        "m.ts",
+        "x0000042.ts",
+        "m0000042.mp4",
+        "m00000042.ts",
+        "OLD-CA~4.TS",
+        "m000004a.ts",
+    ):
         eq(trigger.parse_clip_name(name), None, name)
 
 
 def test_seed_priorities():
-    for name, priority in (("motion_detection", 2), ("security_alert", 3), ("scheduled_recording", 1)):
+    for name, priority in (
+        ("motion_detection", 2),
+        ("security_alert", 3),
+        ("scheduled_recording", 1),
+    ):
         eq(trigger.default_priority(name), priority, name)
     raises(ValueError, trigger.default_priority, "no such trigger")
 

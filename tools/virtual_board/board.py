@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import re
 import tempfile
+import time
 from pathlib import Path
 
 from tools.virtual_board.engine import Engine
@@ -104,6 +105,10 @@ class VirtualBoard:
     def set_network(self, up: bool) -> None:
         """Plug or unplug the link, as network.LAN and WLAN report it. Sockets are not cut."""
         self._panel.set_link(up)
+
+    def set_clock(self, unix_sec: int) -> None:
+        """Set the board's clock, on or off; a board out of the box says 946684800, 2000-01-01."""
+        self._panel.set_clock_offset(unix_sec - int(time.time()))
 
     def eject_card(self) -> None:
         self._panel.set_card(False)

@@ -1,4 +1,4 @@
-"""What the host and the board share: pin levels, link, card slot, reset cause, MAC address.
+"""What the host and the board share: pin levels, link, card slot, reset cause, MAC address, clock.
 
 One byte per thing in anonymous shared memory, which the board reaches through a file descriptor.
 The layout is drawn in device/_wires.py. Bytes are written whole, so nobody needs a lock.
@@ -6,6 +6,7 @@ The layout is drawn in device/_wires.py. Bytes are written whole, so nobody need
 
 import mmap
 import os
+import struct
 
 GPIOS = 55
 _GPIO_IN = 0
@@ -15,6 +16,7 @@ _CARD = 129
 _RESET_CAUSE = 130
 _RAW_REPL = 131
 _MAC = 132
+_CLOCK = 138
 _BYTES = 256
 _OPEN = 255
 
@@ -60,6 +62,9 @@ class Panel:
         if present:
             self._insertions = self._insertions % 255 + 1
         self._bytes[_CARD] = self._insertions if present else 0
+
+    def set_clock_offset(self, sec: int) -> None:
+        self._bytes[_CLOCK : _CLOCK + 8] = struct.pack("<q", sec)
 
     @staticmethod
     def _check(gpio: int) -> None:

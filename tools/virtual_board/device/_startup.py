@@ -18,7 +18,7 @@ import vfs
 from micropython import const
 
 _FOLDER = const(0x4000)
-_MODULES = "esp32", "machine", "network"
+_MODULES = "esp32", "machine", "network", "time"
 
 
 def run(namespace):
@@ -36,6 +36,8 @@ def _set_up():
     try:
         for name in _MODULES:
             __import__(name)
+        # A builtin that no file can extend: the stand-in takes its place once it is loaded.
+        sys.modules["micropython"] = __import__("_micropython")
         for folder in sys.path[1:]:
             _load_folder(folder)
         vfs.umount("/")

@@ -10,13 +10,15 @@ other end and has the same layout):
     130       reset cause, as machine.reset_cause() returns it
     131       1 when the serial port was left in the raw REPL by a soft reset
     132..137  the chip's MAC address
+    138..145  the board's clock less the host's, in seconds (int64, little-endian)
 
 `tell` sends one line to the host; sent lines survive the death of the board.
 """
 
+import struct
 import sys
-import time
 
+import utime
 from micropython import const
 
 GPIO_IN = const(0)
@@ -26,6 +28,7 @@ CARD = const(129)
 RESET_CAUSE = const(130)
 RAW_REPL = const(131)
 MAC = const(132)
+_CLOCK = const(138)
 
 OPEN = const(255)
 
@@ -51,6 +54,15 @@ def write(index, value):
     _panel.write(_byte)
 
 
+def clock_offset_sec():
+    return struct.unpack("<q", read_bytes(_CLOCK, 8))[0]
+
+
+def set_clock_offset(sec):
+    _panel.seek(_CLOCK)
+    _panel.write(struct.pack("<q", sec))
+
+
 def tell(line):
     _control.write(line)
 
@@ -65,4 +77,4 @@ def only(arguments):
 def wait_for_the_end():
     """The host has been told to end this process."""
     while True:
-        time.sleep(1)
+        utime.sleep(1)

@@ -5,7 +5,10 @@ passes here passes there. Effects end in the host: pins in shared memory, the wa
 in the process that runs the board.
 """
 
+import time
+
 import _wires
+import utime
 from _pin import Pin
 from _sdcard import SDCard
 from umachine import Signal, idle, mem8, mem16, mem32, time_pulse_us
@@ -14,6 +17,7 @@ __all__ = (
     "DEEPSLEEP_RESET",
     "HARD_RESET",
     "PWRON_RESET",
+    "RTC",
     "SOFT_RESET",
     "WDT",
     "WDT_RESET",
@@ -68,6 +72,23 @@ def freq(*hz):
     if wanted_hz not in _SETTABLE_HZ:
         raise ValueError("frequency must be 20MHz, 40MHz, 80Mhz, 160MHz or 240MHz")
     _cpu_hz = wanted_hz
+
+
+class RTC:
+    """The clock behind time.time(). It goes on through resets and, on this board, power cuts."""
+
+    def __init__(self):
+        """No arguments: without this, MicroPython would take any."""
+
+    def datetime(self, *date):
+        """(year, month, day, weekday, hour, minute, second, microsecond), read or set."""
+        if not date:
+            now_ns = time.time_ns()
+            y, mo, d, h, mi, s, weekday, _ = time.gmtime(now_ns // 1_000_000_000)
+            return y, mo, d, weekday, h, mi, s, now_ns // 1000 % 1_000_000
+        y, mo, d, _, h, mi, s, _ = _wires.only(date)
+        _wires.set_clock_offset(time.mktime((y, mo, d, h, mi, s, 0, 0)) - int(utime.time()))
+        return None
 
 
 class WDT:

@@ -1,0 +1,71 @@
+"""Writes a file in whole blocks from one fixed buffer, as a FAT card likes it.
+
+Invariant: every write but the last one of a file is the whole block, so on a
+card all writes are whole sectors at sector boundaries. A flush every
+`flush_bytes` makes what is written survive a power cut: an unflushed FAT file
+has no length yet.
+
+An error is final: a FAT handle that had one takes further writes and flushes
+without complaint and loses them, so the handle is closed and never used again.
+"""
+
+from errno import EBADF, EIO
+
+
+class BlockWriter:
+    """One file at a time. Its methods raise OSError, after which no file is open."""
+
+    def __init__(self, block, *, flush_bytes=65536, new_digest=None):
+        """`block`: memory that the caller fills; `new_digest`: hashlib.md5, for instance."""
+        self._block = memoryview(block)
+        self._flush_bytes = flush_bytes
+        self._new_digest = new_digest
+        self._file = None
+
+    def open(self, path):
+        """Begin a new file in place of any that has this name."""
+        self.abandon()
+        self.size_bytes = self._flushed_bytes = 0
+        self._digest = self._new_digest() if self._new_digest else None
+        self._file = open(path, "wb")
+
+    def write_block(self):
+        """Append the whole block."""
+        self._append(self._block)
+
+    def close(self, tail_bytes=0):
+        """Append the first `tail_bytes` of the block, close: `(size_bytes, digest or None)`."""
+        try:
+            if tail_bytes:
+                self._append(self._block[:tail_bytes])
+            self._flush()
+        finally:
+            self.abandon()
+        return self.size_bytes, self._digest and self._digest.digest()
+
+    def abandon(self):
+        """Close the file as it is, if one is open."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def _append(self, data):
+        if self._file is None:
+            raise OSError(EBADF)
+        try:
+            if self._file.write(data) != len(data):
+                raise OSError(EIO)
+            self.size_bytes += len(data)
+            if self.size_bytes - self._flushed_bytes >= self._flush_bytes:
+                self._flush()
+        except OSError:
+            self.abandon()
+            raise
+        if self._digest is not None:
+            self._digest.update(data)
+
+    def _flush(self):
+        if self._file is None:
+            raise OSError(EBADF)
+        self._file.flush()
+        self._flushed_bytes = self.size_bytes

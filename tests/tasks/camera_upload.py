@@ -1,0 +1,119 @@
+"""A clip, a grant and an uploader against a fake store, for the tests of uploads."""
+
+import asyncio
+import os
+import time
+from collections import namedtuple
+
+import net
+from firmware.oss_uploader import OssUploader
+from firmware.upload_error import UploadError
+from harness import eq, tmp_dir
+from tasks.fake_store import FakeStore
+
+CHUNK_BYTES = 8192
+SECRET = "X-Signature=secret"
+
+Job = namedtuple("Job", ("path", "size_bytes", "priority", "trigger", "attempts", "md5"))
+Grant = namedtuple(
+    "Grant",
+    (
+        "request_id",
+        "upload_url",
+        "method",
+        "content_type",
+        "cloud_file_path",
+        "expires_at",
+        "extra_headers",
+        "server_time",
+    ),
+)
+
+
+def clip(size_bytes, md5=None):
+    """A job for a new file of random bytes; a large one is mostly hole."""
+    path = tmp_dir() + "/m0000001.ts"
+    with open(path, "wb") as file:
+        file.write(os.urandom(min(size_bytes, 100000)))
+        if size_bytes > 100000:
+            file.seek(size_bytes - 1)
+            file.write(b"\x47")
+    return Job(path, size_bytes, 2, "motion_detection", 0, md5)
+
+
+def contents(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def grant(port, **changes):
+    fields = {
+        "request_id": "upload_1",
+        "upload_url": "http://127.0.0.1:%d/cams/a/b.ts?%s" % (port, SECRET),
+        "method": "PUT",
+        "content_type": "video/mp2t",
+        "cloud_file_path": "a/b.ts",
+        "expires_at": None,
+        "extra_headers": (),
+        "server_time": None,
+    }
+    fields.update(changes)
+    return Grant(**fields)
+
+
+class Camera:
+    """An uploader with its callbacks recorded; `reply` is the grant, or the exception, it gets."""
+
+    def __init__(self, reply, timeout_ms=20000, idle_timeout_ms=10000, slots=1, **options):
+        settings = {"allow_insecure": True, "progress_ms": 0, "unix_time": lambda: None}
+        settings.update(options)
+        self.reply = reply
+        self.started, self.progress, self.streams = [], [], []
+        self.uploader = OssUploader(
+            self._request_url,
+            self._open_stream,
+            buffers=[bytearray(CHUNK_BYTES) for _ in range(slots)],
+            timeout_ms=timeout_ms,
+            idle_timeout_ms=idle_timeout_ms,
+            on_started=lambda *args: self.started.append(args),
+            on_progress=lambda *args: self.progress.append(args),
+            ticks_ms=time.ticks_ms,
+            **settings,
+        )
+
+    async def _request_url(self, job):
+        if isinstance(self.reply, Exception):
+            raise self.reply
+        return self.reply
+
+    async def _open_stream(self, host, port, tls):
+        stream = await net.connect((host, port), timeout_ms=2000)
+        self.streams.append(stream)
+        return stream
+
+    async def upload(self, job, slot=0):
+        """The Outcome or the UploadError; the file must be as it was, the connection closed."""
+        before = os.stat(job.path)[6]
+        try:
+            result = await self.uploader.upload(job, slot)
+        except UploadError as error:
+            assert SECRET not in str(error), "a message shows the query: %s" % error
+            result = error
+        eq(os.stat(job.path)[6], before, "size of the file on the card")
+        for stream in self.streams:
+            try:
+                stream.read_ready(bytearray(1))
+            except (OSError, asyncio.TimeoutError):
+                continue
+            raise AssertionError("connection left open")
+        return result
+
+
+async def try_upload(behaviour, job, changes=(), **options):
+    """One upload to a store that behaves so: (result, store, camera)."""
+    store = await FakeStore(behaviour).start()
+    camera = Camera(grant(store.port, **dict(changes)), **options)
+    try:
+        return await camera.upload(job), store, camera
+    finally:
+        store.stop()

@@ -1,0 +1,119 @@
+"""An object store on loopback that answers as a test says, on either interpreter.
+
+A behaviour is `async def (exchange)`: it reads as much of the request as it
+likes, sends what it likes and goes. The connection is closed behind it.
+"""
+
+import asyncio
+import hashlib
+import os
+import struct
+from binascii import hexlify
+
+_SOL_SOCKET, _SO_LINGER = 1, 13
+_PIECE_BYTES = 16384
+
+
+def md5_hex(data):
+    return hexlify(hashlib.md5(data).digest()).decode()
+
+
+async def listen(handler):
+    """Serve `handler(reader, writer)` on a free port: (server, port). Port 0 tells nobody its number."""
+    while True:
+        port = 20000 + int.from_bytes(os.urandom(2), "big") % 40000
+        try:
+            return await asyncio.start_server(handler, "127.0.0.1", port), port
+        except OSError:
+            continue  # taken: try another
+
+
+def free_port():
+    """A port that nobody listens on."""
+    return 20000 + int.from_bytes(os.urandom(2), "big") % 40000
+
+
+class Exchange:
+    """One connection as the behaviour sees it; `head` and `body` grow as they are read."""
+
+    def __init__(self, reader, writer):
+        self._reader, self._writer = reader, writer
+        self.head = b""
+        self.body = bytearray()
+        self.size_bytes = 0
+
+    async def read_head(self):
+        while not self.head.endswith(b"\r\n\r\n"):
+            line = await self._reader.readline()
+            if not line:
+                return
+            self.head += line
+        for line in self.head.split(b"\r\n"):
+            if line.lower().startswith(b"content-length:"):
+                self.size_bytes = int(line[15:])
+
+    async def read_body(self, at_most=1 << 40):
+        """Read up to `at_most` more bytes of the body."""
+        wanted = min(self.size_bytes, len(self.body) + at_most)
+        while len(self.body) < wanted:
+            piece = await self._reader.read(min(_PIECE_BYTES, wanted - len(self.body)))
+            if not piece:
+                return
+            self.body += piece
+
+    async def send(self, data):
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def accept(self, status=b"200 OK", etag=None):
+        """Read everything and answer as a store does that has it."""
+        await self.read_body()
+        etag = '"%s"' % md5_hex(self.body) if etag is None else etag
+        line = "ETag: %s\r\n" % etag if etag else ""
+        await self.send(b"HTTP/1.1 %s\r\n%sContent-Length: 0\r\n\r\n" % (status, line.encode()))
+
+    def reset_at_close(self):
+        """Let the connection end with a reset, not in order."""
+        sock = getattr(self._writer, "s", None) or self._writer.get_extra_info("socket")
+        sock.setsockopt(_SOL_SOCKET, _SO_LINGER, struct.pack("ii", 1, 0))
+
+    async def client_has_gone(self):
+        """Wait until the other side has closed or reset the connection."""
+        try:
+            while await self._reader.read(_PIECE_BYTES):
+                await asyncio.sleep(0)
+        except OSError:
+            return
+
+    async def close(self):
+        try:
+            self._writer.close()
+            await self._writer.wait_closed()
+        except OSError:
+            return  # the other side was faster
+
+
+class FakeStore:
+    """Runs one behaviour for every connection; `exchanges` has them all."""
+
+    def __init__(self, behaviour):
+        self._behaviour = behaviour
+        self.exchanges = []
+
+    async def start(self):
+        self._server, self.port = await listen(self._serve)
+        return self
+
+    async def _serve(self, reader, writer):
+        exchange = Exchange(reader, writer)
+        self.exchanges.append(exchange)
+        try:
+            await exchange.read_head()
+            await self._behaviour(exchange)
+        except OSError as error:
+            exchange.error = error  # the camera hung up, as it may
+        finally:
+            await exchange.close()
+
+    def stop(self):
+        self._server.close()
