@@ -13,6 +13,7 @@ from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
 
+import mpegts
 import net
 import sntp
 from firmware import VERSION, messages
@@ -246,19 +247,18 @@ class Camera:
             fps=source["fps"],
             pace=source["pace"],
             loop=source["loop"],
+            buffer_bytes=source["largest_unit_kb"] * 1024,
             ticks_ms=ticks_ms,
         )
         return SdRecorder(
             replay,
-            directory=self._store.directory,
-            block=self._board.buffer(_BLOCK_BYTES),
-            ticks_ms=ticks_ms,
+            buffer=self._board.buffer(mpegts.BUFFER_BYTES),
             unix_time=self._board.unix_time,
             on_started=self._reporter.recording_started,
             on_clip=self._clip_done,
             on_error=self._reporter.recording_failed,
             max_clip_ms=config["max_clip_sec"] * 1000,
-            next_name=self._store.new_path,
+            new_path=self._store.new_path,
         )
 
     def _build_trigger(self, config):

@@ -94,6 +94,7 @@ SCHEMA = (
     ("source", "fps", _Whole(1, 120), 30),
     ("source", "pace", _OneOf("realtime", "fast"), "realtime"),
     ("source", "loop", _Flag(), True),
+    ("source", "largest_unit_kb", _Whole(16, 2048), 128),
     ("motion", "pir_gpio", _Whole(-1, 54), -1),
     ("motion", "pir_active_level", _Whole(0, 1), 1),
     ("motion", "hold_off_ms", _Whole(0, 60000), 100),

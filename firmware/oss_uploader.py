@@ -13,7 +13,6 @@ connection are closed however the upload ends.
 
 import asyncio
 from collections import namedtuple
-from errno import ETIMEDOUT
 from time import ticks_add, ticks_diff
 
 from micropython import const
@@ -21,17 +20,16 @@ from micropython import const
 import url
 from firmware import upload_proof
 from firmware.clip_reader import ClipReader, card_error, changed
+from firmware.network_error import lost, unreachable
 from firmware.store_answer import StoreAnswer
 from firmware.upload_error import UploadError
 from http_head import header
 from http_request import write_head
-from net import TlsError
 from protocol_error import ProtocolError
 from turns import Turns
 
+# A URL that expires sooner could do so while the connection is made.
 _START_MARGIN_SEC = const(5)
-# ENETDOWN, ENETUNREACH on Linux; ENETUNREACH, ENETDOWN, EHOSTUNREACH on lwIP, which means: no interface.
-_NO_ROUTE = (100, 101, 114, 115, 118)
 
 # md5: 16 bytes; etag: as the store sent it, or None; cloud_url: without its query.
 Outcome = namedtuple(
@@ -106,7 +104,7 @@ class _Transfer:
     def __init__(self, up, job, grant, clip, view):
         self._up, self._job, self._grant, self._clip, self._view = up, job, grant, clip, view
         self._stream = None
-        self._is_talking = False
+        self._has_talked = False
         self._started_ms = up.ticks_ms()
 
     def prepare(self):
@@ -145,7 +143,8 @@ class _Transfer:
         except ProtocolError as error:
             failure = UploadError("BAD_RESPONSE", str(error))
         except OSError as error:
-            failure = await self._answer.last_words() or self._lost(error)
+            failure = await self._answer.last_words()
+            failure = failure or lost(self._url.host, error, self._has_talked)
         failure = self._answer.refusal() or failure
         if failure:
             raise failure
@@ -163,7 +162,7 @@ class _Transfer:
         except asyncio.TimeoutError:
             raise UploadError("CONNECT_TIMEOUT", "no connection to %s in time" % host)
         except OSError as error:
-            raise self._unreachable(error)
+            raise unreachable(host, error)
         self._stream.expire_in(max(0, up.timeout_ms - self._elapsed_ms()))
         self._answer = StoreAnswer(self._stream, self._view, up.idle_timeout_ms)
 
@@ -171,7 +170,7 @@ class _Transfer:
         """Head and body. The loop is the product's hottest: what it calls is native, or rare."""
         up, stream, view, clip = self._up, self._stream, self._view, self._clip
         await stream.write(view, self._head_bytes, up.idle_timeout_ms)
-        self._is_talking = True
+        self._has_talked = True
         readinto, update, byte, ticks_ms = clip.readinto, clip.update, bytearray(1), up.ticks_ms
         size, turns, told_ms = len(view), Turns(), self._started_ms
         left = self._job.size_bytes
@@ -231,21 +230,3 @@ class _Transfer:
                 "TIMEOUT", "Upload timeout after %d seconds" % (up.timeout_ms // 1000)
             )
         return UploadError("TIMEOUT", "No progress for %d seconds" % (up.idle_timeout_ms // 1000))
-
-    def _unreachable(self, error):
-        number = error.errno
-        if isinstance(error, TlsError) or not isinstance(number, int):
-            return self._lost(error)
-        if number < 0:
-            return UploadError("DNS_FAILED", "no address for " + self._url.host)
-        if number in _NO_ROUTE:
-            return UploadError("NETWORK_DOWN", "no route to " + self._url.host)
-        return self._lost(error)
-
-    def _lost(self, error):
-        if isinstance(error, TlsError) and not self._is_talking:
-            code = "TLS_CERTIFICATE" if error.is_certificate else "TLS_FAILED"
-            return UploadError(code, "%s: %s" % (self._url.host, error))
-        if error.errno == ETIMEDOUT:
-            return UploadError("TIMEOUT", "%s does not answer" % self._url.host)
-        return UploadError("CONNECTION_LOST", "%s: %s" % (self._url.host, error))

@@ -25,7 +25,8 @@ class BlockWriter:
     def open(self, path):
         """Begin a new file in place of any that has this name."""
         self.abandon()
-        self.size_bytes = self._flushed_bytes = 0
+        self.size_bytes = 0
+        self._flush_at = self._flush_bytes
         self._digest = self._new_digest() if self._new_digest else None
         self._file = open(path, "wb")
 
@@ -50,13 +51,15 @@ class BlockWriter:
             file.close()
 
     def _append(self, data):
-        if self._file is None:
+        file = self._file
+        if file is None:
             raise OSError(EBADF)
         try:
-            if self._file.write(data) != len(data):
+            size = file.write(data)
+            if size != len(data):
                 raise OSError(EIO)
-            self.size_bytes += len(data)
-            if self.size_bytes - self._flushed_bytes >= self._flush_bytes:
+            self.size_bytes = size = self.size_bytes + size
+            if size >= self._flush_at:
                 self._flush()
         except OSError:
             self.abandon()
@@ -68,4 +71,4 @@ class BlockWriter:
         if self._file is None:
             raise OSError(EBADF)
         self._file.flush()
-        self._flushed_bytes = self.size_bytes
+        self._flush_at = self.size_bytes + self._flush_bytes

@@ -1,12 +1,12 @@
 """MPEG transport stream of one H.264 video (ISO/IEC 13818-1), packed into the caller's buffer.
 
-    buffer:   | block, 8 KiB, written when full | overhang, 16 packets |
-    packet:   | 47 | PUSI, PID | 10: payload, 30: adaptation field first; counter | 184 bytes |
-    per unit: | PUSI, PCR, maybe stuffing | PES header with PTS | AUD | [SPS, PPS] | unit ... |
-              | 184 bytes of it | ... | 184 bytes of it |
-              | stuffing | the last bytes of it |
+    buffer: | block, 8 KiB, written when full | overhang, 32 packets |
+    packet: | 47 | PUSI, PID | 10: payload, 30: adaptation field first; counter | 184 bytes |
+    unit:   | PCR, stuffing | PES header with PTS | AUD | [SPS, PPS] | access unit ... |
+            | 184 bytes of it | ... | 184 bytes of it |
+            | stuffing | its last bytes |
 
-An IDR unit has PAT and PMT before it, and SPS and PPS put in if it has none.
+Before an IDR unit come PAT and PMT, and in it SPS and PPS if it has none itself.
 Feed access units and write the block each time that `fill()` says it is full:
 
     muxer.feed(unit, pts_90k, is_key)
@@ -14,50 +14,46 @@ Feed access units and write the block each time that `fill()` says it is full:
         file.write(muxer.block)
 
 Invariant: nothing is allocated per access unit. To name a part of a buffer
-MicroPython allocates a view, but a stream's `write(buf, off, n)` does without:
-so the bytes of a unit go through a small RingIO into views made beforehand.
-Hot methods have few locals: a frame of over 11 words would be allocated, too.
+MicroPython allocates a view, but a stream's `write(buf, off, n)` does without;
+so bytes pass through a small RingIO into views made beforehand. What runs for
+every unit has few locals: a frame of more than 11 words is allocated, too.
 
 Pure: no IO.
 """
 
-from struct import pack_into
-
 import psi
-from annexb import AUD, PPS, SPS, START_CODE_BYTES, find_nal, is_slice, nal_begin, nal_type
+from annexb import PPS, SPS, START_CODE_BYTES, find_nal, is_slice, nal_begin, nal_type
 from micropython import RingIO, const
-from protocol_error import ProtocolError
 
+_AUD = const(9)
 _PACKET = const(188)
 _PAYLOAD = const(184)
-_RUN = const(16)  # packets: one turn of the continuity counter
-_RUN_BYTES = const(16 * 188)
+_RUN = const(32)
+_RUN_BYTES = const(32 * 188)
 
 BLOCK_BYTES = const(8192)
-BUFFER_BYTES = const(8192 + 16 * 188)
+BUFFER_BYTES = const(8192 + 32 * 188)
 
-_CLOCK_MASK = (1 << 33) - 1
+_CLOCK_MASK = const(0x1FFFFFFFF)
 # A picture is shown this long after its first bytes arrive; ffmpeg's choice.
 PTS_DELAY_90K = const(63000)
 _MAX_PCR_STEP_90K = const(9000)  # 100 ms (ISO/IEC 13818-1, 2.7.2)
 _MAX_GAP_90K = const(90000)  # beyond, or backwards, a new time base begins
 
-# Header, length and flags of an adaptation field, PCR; stuffing follows as far as needed.
-_FIRST = b"\x47\x41\x00" + bytes(9) + b"\xff" * 176
+# Adaptation fields: length, flags, PCR, stuffing.
+_FIRST = bytes(8) + b"\xff" * 176
+_LAST = bytes(2) + b"\xff" * 182
 _CLOCK = b"\x47\x01\x00\x20\xb7\x10" + bytes(6) + b"\xff" * 176
-_LAST = b"\x47\x01\x00\x30\x00\x00" + b"\xff" * 182
-_CLOCK_BYTES = const(12)
-_CLOCK_FIELD = const(7)  # adaptation_field_length without stuffing
-_FLAG_PCR = const(0x10)
-_FLAG_IDR = const(0x40)
-_FLAG_NEW_TIME_BASE = const(0x80)
+_FIRST_BYTES = const(8)
+_PCR_FLAG = const(0x10)
+_IDR_FLAG = const(0x40)
+_NEW_TIME_BASE_FLAG = const(0x80)
 
-# A PES header for video, data aligned, with PTS only; an access unit delimiter for all slice types.
+# A PES header for video, data aligned, with PTS; an access unit delimiter for all slice types.
 _PES = b"\x00\x00\x01\xe0\x00\x00\x84\x80\x05\x00\x00\x00\x00\x00\x00\x00\x00\x01\x09\xf0"
 _PES_BYTES = const(20)
 _PES_UNCOUNTED = const(6)  # bytes up to and with PES_packet_length
-_FIRST_ROOM = const(188 - 12)
-_MAX_SETS_BYTES = const(188 - 12 - 20)
+_MAX_SETS_BYTES = const(184 - 8 - 20)  # so that all that is ours goes into the first packet
 
 
 class TsMuxer:
@@ -71,7 +67,8 @@ class TsMuxer:
         self._carry = self._out[:_RUN_BYTES], self._out[BLOCK_BYTES:]
         self._slots = _Slots()
         self._tables = psi.pat_packet(), psi.pmt_packet()
-        self._first, self._clock, self._last = bytearray(_FIRST), bytearray(_CLOCK), bytearray(_LAST)
+        self._first = bytearray(_FIRST)
+        self._last = bytearray(_LAST)
         self._pes = bytearray(_PES + bytes(_MAX_SETS_BYTES))
         self._sets_bytes = 0
         self.restart()
@@ -82,8 +79,8 @@ class TsMuxer:
         self._is_full = False
         self._pcr = -1
         self._unit = b""
-        self._end = self._left = 0
-        self._slots.counter = 0
+        self._end = self._left = self._head = 0
+        self._slots.empty()
         for packet in self._tables:
             packet[3] = 0x10
 
@@ -91,98 +88,114 @@ class TsMuxer:
         """Take one Annex-B access unit, which must stay in place until `fill()` gives False.
 
         The stream's clock (PCR) shows `pts_90k` when the unit arrives, and the unit is to be
-        shown PTS_DELAY_90K later. ProtocolError if it has no NAL unit.
+        shown PTS_DELAY_90K later.
         """
         self._unit = unit
-        self._end = len(unit)
-        self._left = self._end - _delimiter_bytes(unit)
-        flags = self._keep_time(pts_90k & _CLOCK_MASK)
-        head_bytes = _PES_BYTES
+        self._end = self._left = len(unit)
+        if unit[4 if unit[2] == 0 else 3] & 0x1F == _AUD:
+            self._left -= _delimiter_bytes(unit)
+        pts_90k &= _CLOCK_MASK
+        if 0 <= pts_90k - self._pcr <= _MAX_PCR_STEP_90K:
+            flags = _PCR_FLAG
+        else:
+            flags = self._catch_up(pts_90k)
+        self._pcr = pts_90k
         if is_key:
-            flags |= _FLAG_IDR
-            self._put_tables()
-            if not self._keep_parameter_sets(unit):
-                head_bytes += self._sets_bytes
-        self._put_first(flags, head_bytes)
+            self._begin(flags | _IDR_FLAG, self._begin_idr(unit))
+        else:
+            self._begin(flags, _PES_BYTES)
 
     def fill(self):
         """Pack on until the block is full (True: write it) or the access unit is in it (False)."""
-        at = self.tail_bytes
         if self._is_full:
             front, overhang = self._carry
             front[:] = overhang
-            at -= BLOCK_BYTES
-        while at < BLOCK_BYTES and self._left >= _PAYLOAD:
-            at += self._put_run(at)
-        self.tail_bytes = at
-        if at < BLOCK_BYTES and self._left:
-            self._put_last()
-        self._is_full = self.tail_bytes >= BLOCK_BYTES
-        return self._is_full
+            self.tail_bytes -= BLOCK_BYTES
+        while self._left and self.tail_bytes < BLOCK_BYTES:
+            self._put_run()
+        self._is_full = is_full = self.tail_bytes >= BLOCK_BYTES
+        return is_full
 
-    def _put_run(self, at):
-        """Up to 16 packets of payload alone. What is behind the last one is overwritten later."""
+    def _begin(self, flags, head):
+        """Write what is ours of the first packet: `head` bytes of PES and so on."""
+        stuffing = _PAYLOAD - _FIRST_BYTES - head - self._left
+        if stuffing < 0:
+            stuffing = 0
+        first = self._first
+        first[0] = _FIRST_BYTES - 1 + stuffing
+        first[1] = flags
+        _write_pcr(first, self._pcr)
+        _write_pes(self._pes, head + self._left - _PES_UNCOUNTED, self._pcr + PTS_DELAY_90K)
+        write = self._slots.write
+        write(first, _FIRST_BYTES + stuffing)
+        write(self._pes, head)
+        self._head = head = _FIRST_BYTES + stuffing + head
+        self._rest = (head + self._left) % _PAYLOAD
+
+    def _put_run(self):
+        """Put out up to 32 packets. What is behind the last one is overwritten later."""
+        head = self._head
+        at = self.tail_bytes
+        count = self._load(head)
+        self.tail_bytes = at + count * _PACKET
+        out = self._out
+        out[at : at + _RUN_BYTES] = self._slots.run(count)
+        if head:
+            out[at + 1] |= 0x40
+            out[at + 3] |= 0x20
+            self._head = 0
+        if self._left == 0 and self._rest:
+            out[self.tail_bytes - _PACKET + 3] |= 0x20
+
+    def _load(self, head):
+        """Write the next bytes, of so many packets."""
         left = self._left
-        count = left // _PAYLOAD if left < _RUN * _PAYLOAD else _RUN
-        image = self._slots.load(self._unit, self._end - left, count)
-        self._out[at : at + _RUN_BYTES] = image
-        self._left = left - count * _PAYLOAD
-        return count * _PACKET
+        count = (head + left) // _PAYLOAD
+        if count >= _RUN:
+            count = _RUN
+        head = count * _PAYLOAD - head
+        self._slots.write(self._unit, self._end - left, head)
+        left -= head
+        if left == self._rest and left and count < _RUN:
+            self._put_rest(left)
+            left = 0
+            count += 1
+        self._left = left
+        return count
 
-    def _put_tables(self):
+    def _put_rest(self, left):
+        self._last[0] = _PAYLOAD - 1 - left
+        self._slots.write(self._last, _PAYLOAD - left)
+        self._slots.write(self._unit, self._end - left, left)
+
+    def _catch_up(self, pcr):
+        """Bring the clock to the unit's time when that is not simply a little later."""
+        if self._pcr < 0:
+            return _PCR_FLAG
+        gap = (pcr - self._pcr) & _CLOCK_MASK
+        if gap > _MAX_GAP_90K:
+            return _PCR_FLAG | _NEW_TIME_BASE_FLAG
+        packet = bytearray(_CLOCK)
+        packet[3] |= (self._slots.counter - 1) & 15  # without payload the counter stands still
+        while gap > _MAX_PCR_STEP_90K:
+            gap -= _MAX_PCR_STEP_90K
+            _write_pcr(packet, (pcr - gap) & _CLOCK_MASK, 6)
+            self._put(packet)
+        return _PCR_FLAG
+
+    def _begin_idr(self, unit):
+        """Put out the tables; returns how many bytes of ours come before the unit."""
         for packet in self._tables:
             self._put(packet)
             psi.next_counter(packet)
-
-    def _put_first(self, flags, head_bytes):
-        stuffing = _FIRST_ROOM - head_bytes - self._left
-        if stuffing < 0:
-            stuffing = 0
-        packet = self._first
-        packet[3] = 0x30 | self._slots.counter
-        packet[4] = _CLOCK_FIELD + stuffing
-        packet[5] = flags
-        _write_pcr(packet, self._pcr)
-        _write_pes(self._pes, head_bytes + self._left - _PES_UNCOUNTED, self._pcr + PTS_DELAY_90K)
-        self._slots.write(packet, _CLOCK_BYTES + stuffing)
-        self._slots.write(self._pes, head_bytes)
-        self._put_unit(_FIRST_ROOM - head_bytes - stuffing)
-
-    def _put_last(self):
-        packet = self._last
-        packet[3] = 0x30 | self._slots.counter
-        packet[4] = _PAYLOAD - 1 - self._left
-        self._slots.write(packet, _PACKET - self._left)
-        self._put_unit(self._left)
-
-    def _put_unit(self, count):
-        """Complete the packet begun in the slots with `count` bytes of the unit."""
-        self._slots.write(self._unit, self._end - self._left, count)
-        self._left -= count
-        self._put(self._slots.packet())
+        if self._keep_parameter_sets(unit):
+            return _PES_BYTES
+        return _PES_BYTES + self._sets_bytes
 
     def _put(self, packet):
         at = self.tail_bytes
         self._out[at : at + _PACKET] = packet
         self.tail_bytes = at + _PACKET
-
-    def _keep_time(self, pcr):
-        """Bring the clock to this unit's time; returns the adaptation field's flags."""
-        gap = (pcr - self._pcr) & _CLOCK_MASK
-        is_jump = gap > _MAX_GAP_90K and self._pcr >= 0
-        if gap <= _MAX_GAP_90K and self._pcr >= 0:
-            while gap > _MAX_PCR_STEP_90K:
-                gap -= _MAX_PCR_STEP_90K
-                self._put_clock((pcr - gap) & _CLOCK_MASK)
-        self._pcr = pcr
-        return _FLAG_NEW_TIME_BASE | _FLAG_PCR if is_jump else _FLAG_PCR
-
-    def _put_clock(self, pcr):
-        """A packet of nothing but a PCR, when units are further apart than PCRs may be."""
-        packet = self._clock
-        packet[3] = 0x20 | (self._slots.counter - 1) & 15  # without payload it stands still
-        _write_pcr(packet, pcr)
-        self._put(packet)
 
     def _keep_parameter_sets(self, unit):
         """Remember the SPS and PPS before an IDR picture; False if it does not have both."""
@@ -203,48 +216,52 @@ class TsMuxer:
 
     def _copy_sets(self, unit, begin, stop):
         """Keep unit[begin:stop] behind a zero byte; sets too long for a first packet are not kept."""
-        pes = self._pes
         count = stop - begin + 1
         self._sets_bytes = count if count <= _MAX_SETS_BYTES else 0
         for i in range(1, self._sets_bytes):
-            pes[_PES_BYTES + i] = unit[begin + i - 1]
+            self._pes[_PES_BYTES + i] = unit[begin + i - 1]
 
 
 class _Slots:
-    """Packets of payload alone, whose headers never change: slot i has counter i mod 16.
+    """Packets whose headers never change: slot i has continuity counter i mod 16.
 
-    There are 31, so that a run of 16 can begin with any counter. `write` takes bytes of a packet
-    with another header, `packet` gives it.
+    There are 15 more than in a run, so that a run can begin with any counter. `write` appends
+    bytes, `run` turns them into packets.
     """
 
     def __init__(self):
-        headers = [bytes((0x47, psi.VIDEO_PID >> 8, psi.VIDEO_PID & 0xFF, 0x10 | i & 15)) for i in range(31)]
-        slots = memoryview(bytearray(b"".join([header + bytes(_PAYLOAD) for header in headers])))
+        packets = [b"\x47\x01\x00" + bytes((0x10 | i & 15,)) + bytes(_PAYLOAD) for i in range(_RUN + 15)]
+        slots = memoryview(bytearray(b"".join(packets)))
         starts = range(0, len(slots), _PACKET)
         payloads = [slots[at + 4 : at + _PACKET] for at in starts]
         ring = RingIO(_RUN * _PAYLOAD)
-        self.counter = 0
         self.write = ring.write
         self._take = ring.readinto
-        self._packet = bytearray(_PACKET)
-        self._runs = tuple(tuple(payloads[i : i + _RUN]) for i in range(_RUN))
-        self._images = tuple(slots[at : at + _RUN_BYTES] for at in starts[:_RUN])
+        self._runs = tuple([tuple(payloads[i : i + _RUN]) for i in range(16)])
+        self._images = tuple([slots[at : at + _RUN_BYTES] for at in starts[:16]])
+        self.counter = 0
 
-    def load(self, unit, off, count):
-        """The view of 16 slots of which `count` have been filled with the unit's bytes."""
+    def run(self, count):
+        """A view of 32 packets, the first `count` of which hold all bytes written."""
         counter = self.counter
         self.counter = (counter + count) & 15
-        self.write(unit, off, count * _PAYLOAD)
-        _scatter(self._take, self._runs[counter])
+        if count == _RUN:
+            _fill_all(self._take, self._runs[counter])
+        else:
+            _fill(self._take, self._runs[counter])
         return self._images[counter]
 
-    def packet(self):
-        self.counter = (self.counter + 1) & 15
-        self._take(self._packet)
-        return self._packet
+    def empty(self):
+        self.run(0)
+        self.counter = 0
 
 
-def _scatter(take, views):
+def _fill_all(take, views):
+    for view in views:
+        take(view)
+
+
+def _fill(take, views):
     for view in views:
         if not take(view):
             return
@@ -252,20 +269,17 @@ def _scatter(take, views):
 
 def _delimiter_bytes(unit):
     """Length of the unit's own delimiter, which makes way for ours."""
-    end = len(unit)
-    at = find_nal(unit, 0, end)
-    if at >= 0 and nal_type(unit, at) == AUD:
-        at = find_nal(unit, at + START_CODE_BYTES, end)
-        if at >= 0:
-            return nal_begin(unit, at)
-    if at < 0:
-        raise ProtocolError("the access unit has no NAL unit")
-    return 0
+    at = find_nal(unit, 4, len(unit))
+    return nal_begin(unit, at) if at >= 0 else 0
 
 
-def _write_pcr(packet, pcr):
+def _write_pcr(packet, pcr, at=2):
     """33 bits of 90 kHz, 6 reserved, 9 of 27 MHz (2.4.3.5)."""
-    pack_into(">IH", packet, 6, pcr >> 1, (pcr & 1) << 15 | 0x7E00)
+    packet[at] = pcr >> 25
+    packet[at + 1] = pcr >> 17 & 0xFF
+    packet[at + 2] = pcr >> 9 & 0xFF
+    packet[at + 3] = pcr >> 1 & 0xFF
+    packet[at + 4] = (pcr & 1) << 7 | 0x7E
 
 
 def _write_pes(pes, size, pts):
@@ -275,4 +289,7 @@ def _write_pes(pes, size, pts):
     pes[4] = size >> 8
     pes[5] = size & 0xFF
     pes[9] = 0x21 | pts >> 29 & 0x0E
-    pack_into(">HH", pes, 10, pts >> 14 & 0xFFFE | 1, (pts & 0x7FFF) << 1 | 1)
+    pes[10] = pts >> 22 & 0xFF
+    pes[11] = pts >> 14 & 0xFE | 1
+    pes[12] = pts >> 7 & 0xFF
+    pes[13] = (pts & 0x7F) << 1 | 1

@@ -13,7 +13,7 @@ when the peer cannot prove who it is; nothing of what was written has gone then.
 """
 
 import asyncio
-from asyncio import core
+from asyncio import core  # type: ignore[attr-defined]  # not in the stubs
 from errno import EALREADY, EBADF, ECONNRESET, EINPROGRESS
 from time import ticks_add, ticks_diff, ticks_ms
 
@@ -28,6 +28,7 @@ _LIFETIME = const(2)
 # mbedTLS's own error numbers begin below the negated ones of the socket.
 _MBEDTLS_ERRORS = const(-256)
 _MBEDTLS_CONN_EOF = const(-0x7280)
+_MBEDTLS_CA_CHAIN_REQUIRED = const(-0x7680)
 # EISCONN on Linux, lwIP (newlib) and macOS; MicroPython's errno does not name it.
 _IS_CONNECTED = (106, 127, 56)
 _IS_CONNECTING = (EINPROGRESS, EALREADY)
@@ -69,7 +70,7 @@ class _Closed:
     """Stands where the socket of a closed stream was."""
 
     def write(self, *_):
-        raise OSError(EBADF)
+        raise OSError(EBADF, "connection is closed")
 
     readinto = connect = write
 
@@ -83,8 +84,8 @@ class Stream:
     def __init__(self, sock):
         sock.setblocking(False)
         self._raw = sock
-        self._limits = [None, None, None]
-        self._waiting = [None, None]
+        self._limits: list = [None, None, None]
+        self._waiting: list = [None, None]
         self._has_expired = False
         self._use(sock)
 
@@ -166,7 +167,7 @@ class Stream:
 
     async def _wait(self, direction):
         if self._sock is _CLOSED:
-            raise OSError(EBADF)
+            raise OSError(EBADF, "connection is closed")
         self._waiting[direction] = asyncio.current_task()
         try:
             await self._ready[direction]
@@ -196,7 +197,7 @@ class Stream:
             return error
         if number == _MBEDTLS_CONN_EOF:
             return OSError(ECONNRESET, "closed without a TLS farewell")
-        return TlsError("TLS error %d" % number, False)
+        return TlsError("TLS error %d" % number, number == _MBEDTLS_CA_CHAIN_REQUIRED)
 
     async def dial(self, sockaddr, timeout_ms):
         """Connect. Asking again is how MicroPython tells the outcome: it has no getsockopt."""

@@ -18,6 +18,24 @@ sys.path.insert(0, str(ROOT))
 from tools.interpreters import micropython  # noqa: E402  (the path comes first)
 
 
+# Programs that live tests need and that are built from source: begun at once, awaited when needed.
+SERVERS_FROM_SOURCE = ("minio", "toxiproxy")
+builds = []
+
+
+def pytest_collection_finish(session):
+    if any("live" in item.path.parts for item in session.items) and not session.config.option.collectonly:
+        for name in SERVERS_FROM_SOURCE:
+            command = [sys.executable, "-m", "tools.gobuild", name]
+            builds.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL))
+
+
+def pytest_sessionfinish(session):
+    for build in builds:
+        build.terminate()
+        build.wait()
+
+
 def interpreters():
     return {"cpython": Path(sys.executable), "micropython": micropython()}
 

@@ -146,6 +146,9 @@ class _MpTls(_Pollable):
 class MpSSLContext(ssl.SSLContext):
     """MicroPython's context: verifies nothing until told to, as the real one."""
 
+    # The inherited property finds its own class by the name that install() gives to this one.
+    verify_mode = ssl.SSLContext.__base__.verify_mode
+
     def __new__(cls, protocol):
         context = super().__new__(cls, protocol)
         context.check_hostname = False

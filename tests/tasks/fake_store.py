@@ -12,18 +12,15 @@ from binascii import hexlify
 
 _SOL_SOCKET, _SO_LINGER = 1, 13
 _PIECE_BYTES = 16384
+_SETTLE_MS = 10
 
 
-def md5_hex(data):
-    return hexlify(hashlib.md5(data).digest()).decode()
-
-
-async def listen(handler):
+async def listen(handler, **options):
     """Serve `handler(reader, writer)` on a free port: (server, port). Port 0 tells nobody its number."""
     while True:
         port = 20000 + int.from_bytes(os.urandom(2), "big") % 40000
         try:
-            return await asyncio.start_server(handler, "127.0.0.1", port), port
+            return await asyncio.start_server(handler, "127.0.0.1", port, **options), port
         except OSError:
             continue  # taken: try another
 
@@ -34,13 +31,15 @@ def free_port():
 
 
 class Exchange:
-    """One connection as the behaviour sees it; `head` and `body` grow as they are read."""
+    """One connection as the behaviour sees it: `head`, and how much of the body came, with its MD5."""
 
     def __init__(self, reader, writer):
         self._reader, self._writer = reader, writer
         self.head = b""
-        self.body = bytearray()
         self.size_bytes = 0
+        self.received_bytes = 0
+        self.error = None
+        self._md5 = hashlib.md5()
 
     async def read_head(self):
         while not self.head.endswith(b"\r\n\r\n"):
@@ -54,12 +53,13 @@ class Exchange:
 
     async def read_body(self, at_most=1 << 40):
         """Read up to `at_most` more bytes of the body."""
-        wanted = min(self.size_bytes, len(self.body) + at_most)
-        while len(self.body) < wanted:
-            piece = await self._reader.read(min(_PIECE_BYTES, wanted - len(self.body)))
+        wanted = min(self.size_bytes, self.received_bytes + at_most)
+        while self.received_bytes < wanted:
+            piece = await self._reader.read(min(_PIECE_BYTES, wanted - self.received_bytes))
             if not piece:
                 return
-            self.body += piece
+            self._md5.update(piece)
+            self.received_bytes += len(piece)
 
     async def send(self, data):
         self._writer.write(data)
@@ -68,7 +68,10 @@ class Exchange:
     async def accept(self, status=b"200 OK", etag=None):
         """Read everything and answer as a store does that has it."""
         await self.read_body()
-        etag = '"%s"' % md5_hex(self.body) if etag is None else etag
+        if self.received_bytes < self.size_bytes:
+            return
+        self.md5 = hexlify(self._md5.digest()).decode()
+        etag = '"%s"' % self.md5 if etag is None else etag
         line = "ETag: %s\r\n" % etag if etag else ""
         await self.send(b"HTTP/1.1 %s\r\n%sContent-Length: 0\r\n\r\n" % (status, line.encode()))
 
@@ -76,14 +79,6 @@ class Exchange:
         """Let the connection end with a reset, not in order."""
         sock = getattr(self._writer, "s", None) or self._writer.get_extra_info("socket")
         sock.setsockopt(_SOL_SOCKET, _SO_LINGER, struct.pack("ii", 1, 0))
-
-    async def client_has_gone(self):
-        """Wait until the other side has closed or reset the connection."""
-        try:
-            while await self._reader.read(_PIECE_BYTES):
-                await asyncio.sleep(0)
-        except OSError:
-            return
 
     async def close(self):
         try:
@@ -94,10 +89,11 @@ class Exchange:
 
 
 class FakeStore:
-    """Runs one behaviour for every connection; `exchanges` has them all."""
+    """Runs one behaviour for every connection; `exchanges` has them all once it has stopped."""
 
     def __init__(self, behaviour):
         self._behaviour = behaviour
+        self._running = 0
         self.exchanges = []
 
     async def start(self):
@@ -107,6 +103,7 @@ class FakeStore:
     async def _serve(self, reader, writer):
         exchange = Exchange(reader, writer)
         self.exchanges.append(exchange)
+        self._running += 1
         try:
             await exchange.read_head()
             await self._behaviour(exchange)
@@ -114,6 +111,11 @@ class FakeStore:
             exchange.error = error  # the camera hung up, as it may
         finally:
             await exchange.close()
+            self._running -= 1
 
-    def stop(self):
+    async def stop(self):
+        """Let connections that were made be seen and served to their end."""
+        await asyncio.sleep_ms(_SETTLE_MS)
+        while self._running:
+            await asyncio.sleep_ms(_SETTLE_MS)
         self._server.close()

@@ -174,7 +174,7 @@ def verify(table: Desk, clip: Clip) -> None:
 
 def run(clips: int, store: str, console: Console) -> list[Clip]:
     changes = {
-        "source": {"loop": True},
+        "source": {"largest_unit_kb": 256},
         "upload": {"upload_delay_sec": UPLOAD_DELAY_SEC},
     }
     with contextlib.ExitStack() as opened:
