@@ -6,6 +6,7 @@ plain words, and the camera does not start.
 """
 
 import asyncio
+import gc
 import sys
 from binascii import hexlify
 from errno import ENOENT
@@ -83,6 +84,8 @@ async def main(board):
         for line in error.lines:
             log("camera not started: " + line)
         return
+    gc.collect()
+    gc.threshold(-1)  # boot.py set it: from here on only what is short-lived is allocated
     dead = await camera.run()
     log("resetting: %s dies again and again" % dead)
     board.reset()

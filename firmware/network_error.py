@@ -3,7 +3,7 @@
 from errno import ETIMEDOUT
 
 from firmware.upload_error import UploadError
-from net import TlsError
+from net_stream import TlsError
 
 # ENETDOWN, ENETUNREACH on Linux; ENETUNREACH, ENETDOWN, EHOSTUNREACH on lwIP: no interface is up.
 _NO_ROUTE = (100, 101, 114, 115, 118)
@@ -32,6 +32,13 @@ def lost(host, error, has_talked):
     elif error.errno == ETIMEDOUT:
         code = "TIMEOUT"
     return _upload_error(code, host, error)
+
+
+def timed_out(elapsed_ms, timeout_ms, idle_timeout_ms):
+    """The UploadError for a missed deadline: that of the whole upload, or of one step."""
+    if elapsed_ms >= timeout_ms:
+        return UploadError("TIMEOUT", "Upload timeout after %d seconds" % (timeout_ms // 1000))
+    return UploadError("TIMEOUT", "No progress for %d seconds" % (idle_timeout_ms // 1000))
 
 
 def _tls_code(error):

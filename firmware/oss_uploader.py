@@ -17,19 +17,19 @@ from time import ticks_add, ticks_diff
 
 from micropython import const
 
-import url
 from firmware import upload_proof
 from firmware.clip_reader import ClipReader, card_error, changed
-from firmware.network_error import lost, unreachable
+from firmware.network_error import lost, timed_out, unreachable
 from firmware.store_answer import StoreAnswer
 from firmware.upload_error import UploadError
+from firmware.upload_request import prepare
 from http_head import header
-from http_request import write_head
 from protocol_error import ProtocolError
-from turns import Turns
+from turns import others_due
+from url import without_query
 
-# A URL that expires sooner could do so while the connection is made.
-_START_MARGIN_SEC = const(5)
+# One TLS record on the boards: more at once could fail behind an answer that came meanwhile.
+_PIECE_BYTES = const(4096)
 
 # md5: 16 bytes; etag: as the store sent it, or None; cloud_url: without its query.
 Outcome = namedtuple(
@@ -104,31 +104,19 @@ class _Transfer:
     def __init__(self, up, job, grant, clip, view):
         self._up, self._job, self._grant, self._clip, self._view = up, job, grant, clip, view
         self._stream = None
+        self._byte = bytearray(1)
         self._has_talked = False
         self._started_ms = up.ticks_ms()
 
     def prepare(self):
         """Check what the cloud sent and write the request head into the buffer."""
-        grant = self._grant
-        try:
-            self._url = url.split(grant.upload_url)
-            if grant.method not in ("PUT", "POST"):
-                raise ProtocolError("unknown upload method")
-            if not (self._url.is_tls or self._up.allow_insecure):
-                raise ProtocolError("refusing to upload without TLS")
-            self._headers = self._request_headers()
-            self._head_bytes = write_head(self._view, grant.method, self._url.target, self._headers)
-        except ProtocolError as error:
-            raise UploadError("BAD_RESPONSE", str(error))
-        now = grant.server_time or self._up.unix_time()
-        if now and grant.expires_at and grant.expires_at - now < _START_MARGIN_SEC:
-            raise UploadError("URL_EXPIRED", "upload URL expired before its use")
-
-    def _request_headers(self):
-        size = str(self._job.size_bytes)
-        own = (("Host", self._url.host_header), ("Content-Length", size), ("Connection", "close"))
-        kind = self._grant.content_type
-        return own + ((("Content-Type", kind),) if kind else ()) + tuple(self._grant.extra_headers)
+        self._request = prepare(
+            self._grant,
+            self._job.size_bytes,
+            self._view,
+            allow_insecure=self._up.allow_insecure,
+            unix_time=self._up.unix_time(),
+        )
 
     async def run(self):
         """Send the file, hear the answer, judge it."""
@@ -143,12 +131,18 @@ class _Transfer:
         except ProtocolError as error:
             failure = UploadError("BAD_RESPONSE", str(error))
         except OSError as error:
-            failure = await self._answer.last_words()
-            failure = failure or lost(self._url.host, error, self._has_talked)
+            failure = await self._broken(error)
         failure = self._answer.refusal() or failure
         if failure:
             raise failure
         return self._outcome()
+
+    async def _broken(self, error):
+        error = self._stream.failure(error)
+        if isinstance(error, asyncio.TimeoutError):
+            return self._timed_out()
+        answer = await self._answer.last_words()
+        return answer or lost(self._request.url.host, error, self._has_talked)
 
     def close(self):
         if self._stream:
@@ -156,9 +150,11 @@ class _Transfer:
         self._clip.close()
 
     async def _connect(self):
-        up, host = self._up, self._url.host
+        up, host = self._up, self._request.url.host
         try:
-            self._stream = await up.open_stream(host, self._url.port, self._url.is_tls)
+            self._stream = await up.open_stream(
+                host, self._request.url.port, self._request.url.is_tls
+            )
         except asyncio.TimeoutError:
             raise UploadError("CONNECT_TIMEOUT", "no connection to %s in time" % host)
         except OSError as error:
@@ -167,41 +163,65 @@ class _Transfer:
         self._answer = StoreAnswer(self._stream, self._view, up.idle_timeout_ms)
 
     async def _send(self):
-        """Head and body. The loop is the product's hottest: what it calls is native, or rare."""
-        up, stream, view, clip = self._up, self._stream, self._view, self._clip
-        await stream.write(view, self._head_bytes, up.idle_timeout_ms)
+        await self._stream.write(self._view, self._request.head_bytes, self._up.idle_timeout_ms)
         self._has_talked = True
-        readinto, update, byte, ticks_ms = clip.readinto, clip.update, bytearray(1), up.ticks_ms
-        size, turns, told_ms = len(view), Turns(), self._started_ms
-        left = self._job.size_bytes
-        while left > size:
-            count = min(up.yield_every, (left - 1) // size)
-            try:
-                for _ in range(count):
-                    try:
-                        n = readinto(view)
-                    except OSError as error:
-                        raise card_error(error)
-                    if n != size:
-                        raise changed()
-                    update(view)
-                    n = stream.write_now(view)
-                    if n != size:
-                        await stream.write(view, size, up.idle_timeout_ms, n or 0)
-                n = stream.read_now(byte)
-            except (OSError, ValueError) as error:
-                raise stream.failure(error)
+        size, total = len(self._view), self._job.size_bytes
+        chunks = max(0, total - 1) // size  # all but the last piece, which has 1..size bytes
+        await self._send_chunks(chunks)
+        # The last piece completes the object, so the file is judged before it goes.
+        left = total - chunks * size
+        self._clip.read_last(self._view[:left])
+        await self._push(0, left)
+        self._tell(total)
+
+    async def _send_chunks(self, chunks):
+        """The product's hottest loop: what it calls for every chunk is native."""
+        up, stream, view, byte = self._up, self._stream, self._view, self._byte
+        readinto, update, ticks_ms = self._clip.readinto, self._clip.update, up.ticks_ms
+        every, progress_ms, size = up.yield_every, up.progress_ms, len(view)
+        is_plain = not self._request.url.is_tls
+        others, sent, told_ms = others_due(), 0, self._started_ms
+        while chunks:
+            count = every if chunks > every else chunks
+            write = stream.write_now
+            for _ in range(count):
+                try:
+                    n = readinto(view)
+                except OSError as error:
+                    raise card_error(error)
+                if n != size:
+                    raise changed()
+                update(view)
+                n = is_plain and write(view) or 0
+                if n != size:
+                    await self._push(n, size)
+            chunks -= count
+            sent += count * size
+            n = stream.read_now(byte)
             if n is not None:
                 await self._answer.heard(byte, n)
-            left -= count * size
-            if ticks_diff(ticks_ms(), told_ms) >= up.progress_ms:
-                told_ms = self._tell(self._job.size_bytes - left)
-            if turns.others_are_due():
+            if ticks_diff(ticks_ms(), told_ms) >= progress_ms:
+                told_ms = self._tell(sent)
+            if next(others):
                 await asyncio.sleep_ms(0)
-        # The last piece completes the object, so the file is judged before it goes.
-        clip.read_last(view[:left])
-        await stream.write(view, left, up.idle_timeout_ms)
-        self._tell(self._job.size_bytes)
+
+    async def _push(self, start, end):
+        """Write a part of the buffer, waiting for room where need be.
+
+        Listens before every piece: once a TLS write has failed, MicroPython
+        reads nothing more from that connection, not even why it failed.
+        """
+        stream, byte = self._stream, self._byte
+        while start < end:
+            n = stream.read_now(byte)
+            if n is not None:
+                await self._answer.heard(byte, n)
+            # A refused TLS write is repeated with the same bytes, which it asks for.
+            n = stream.write_now(self._view, start, min(_PIECE_BYTES, end - start))
+            if n:
+                start += n
+            else:
+                await stream.writable(self._up.idle_timeout_ms)
 
     def _tell(self, sent_bytes):
         elapsed_ms = self._elapsed_ms()
@@ -210,9 +230,9 @@ class _Transfer:
 
     def _outcome(self):
         etag = header(self._answer.head.headers, "etag")
-        upload_proof.check(self._clip.digest, self._headers, etag)
+        upload_proof.check(self._clip.digest, self._request.headers, etag)
         return Outcome(
-            url.without_query(self._grant.upload_url),
+            without_query(self._grant.upload_url),
             self._grant.cloud_file_path,
             etag,
             self._job.size_bytes,
@@ -224,9 +244,4 @@ class _Transfer:
         return ticks_diff(self._up.ticks_ms(), self._started_ms)
 
     def _timed_out(self):
-        up = self._up
-        if self._elapsed_ms() >= up.timeout_ms:
-            return UploadError(
-                "TIMEOUT", "Upload timeout after %d seconds" % (up.timeout_ms // 1000)
-            )
-        return UploadError("TIMEOUT", "No progress for %d seconds" % (up.idle_timeout_ms // 1000))
+        return timed_out(self._elapsed_ms(), self._up.timeout_ms, self._up.idle_timeout_ms)

@@ -155,6 +155,6 @@ def _store_code(body):
 
 def _seconds(retry_after):
     """Retry-After in seconds; a date there is left to the back-off, for clocks differ."""
-    if not retry_after or not retry_after.isdigit():
+    if not retry_after or not all("0" <= c <= "9" for c in retry_after):
         return 0
     return min(int(retry_after[:9]), _LONGEST_WAIT_SEC)

@@ -20,7 +20,7 @@ class BlockWriter:
         self._block = memoryview(block)
         self._flush_bytes = flush_bytes
         self._new_digest = new_digest
-        self._file = None
+        self._file = _NO_FILE
 
     def open(self, path):
         """Begin a new file in place of any that has this name."""
@@ -30,45 +30,50 @@ class BlockWriter:
         self._digest = self._new_digest() if self._new_digest else None
         self._file = open(path, "wb")
 
-    def write_block(self):
-        """Append the whole block."""
-        self._append(self._block)
+    def write_block(self, data=None):
+        """Append the whole block, or `data`, which must be the last of the file if it is shorter."""
+        if data is None:
+            data = self._block
+        try:
+            if self._file.write(data) != len(data):
+                raise OSError(EIO)
+            self.size_bytes += len(data)
+            if self.size_bytes >= self._flush_at:
+                self._flush_at += self._flush_bytes
+                self._file.flush()
+        except OSError:
+            self.abandon()
+            raise
+        if self._digest:
+            self._digest.update(data)
 
     def close(self, tail_bytes=0):
         """Append the first `tail_bytes` of the block, close: `(size_bytes, digest or None)`."""
         try:
             if tail_bytes:
-                self._append(self._block[:tail_bytes])
-            self._flush()
+                self.write_block(self._block[:tail_bytes])
+            self._file.flush()
         finally:
             self.abandon()
         return self.size_bytes, self._digest and self._digest.digest()
 
     def abandon(self):
         """Close the file as it is, if one is open."""
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
+        file, self._file = self._file, _NO_FILE
+        file.close()
 
-    def _append(self, data):
-        file = self._file
-        if file is None:
-            raise OSError(EBADF)
-        try:
-            size = file.write(data)
-            if size != len(data):
-                raise OSError(EIO)
-            self.size_bytes = size = self.size_bytes + size
-            if size >= self._flush_at:
-                self._flush()
-        except OSError:
-            self.abandon()
-            raise
-        if self._digest is not None:
-            self._digest.update(data)
 
-    def _flush(self):
-        if self._file is None:
-            raise OSError(EBADF)
-        self._file.flush()
-        self._flush_at = self.size_bytes + self._flush_bytes
+class _NoFile:
+    """Stands for the file when there is none."""
+
+    def write(self, data):
+        raise OSError(EBADF)
+
+    def flush(self):
+        raise OSError(EBADF)
+
+    def close(self):
+        """Nothing is open."""
+
+
+_NO_FILE = _NoFile()

@@ -151,7 +151,9 @@ class ResponseParser:
         if not values:
             return None
         first = values[0]
-        if not first.isdigit() or len(first) > 18 or any(value != first for value in values):
+        # Not isdigit(): to CPython a superscript is a digit.
+        is_number = 0 < len(first) <= 18 and all("0" <= c <= "9" for c in first)
+        if not is_number or any(value != first for value in values):
             raise ProtocolError("bad content length")
         return int(first)
 

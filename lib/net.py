@@ -12,7 +12,7 @@ import ssl
 from micropython import const
 
 import dns
-from net_stream import Stream, TlsError  # noqa: F401 (callers take both from here)
+from net_stream import Stream
 from protocol_error import ProtocolError
 
 _EAI_NONAME = const(-2)

@@ -105,9 +105,9 @@ class Stream:
         """Close the stream that long from now, whatever it is doing."""
         self._limits[_LIFETIME] = ticks_add(ticks_ms(), lifetime_ms)
 
-    async def write(self, buf, n=None, timeout_ms=_TIMEOUT_MS, start=0):
-        """Hand bytes start..n of `buf` to the socket, straight from there, within timeout_ms."""
-        n = len(buf) if n is None else n
+    async def write(self, buf, n=None, timeout_ms=_TIMEOUT_MS):
+        """Hand the first n bytes of `buf` to the socket, straight from there, within timeout_ms."""
+        start, n = 0, len(buf) if n is None else n
         self._limits[_WRITE] = ticks_add(ticks_ms(), timeout_ms)
         try:
             while True:
@@ -118,6 +118,14 @@ class Stream:
                 await self._wait(_WRITE)
         except (OSError, ValueError) as error:
             raise self.failure(error)
+        finally:
+            self._limits[_WRITE] = None
+
+    async def writable(self, timeout_ms):
+        """Wait until the socket takes bytes again."""
+        self._limits[_WRITE] = ticks_add(ticks_ms(), timeout_ms)
+        try:
+            await self._wait(_WRITE)
         finally:
             self._limits[_WRITE] = None
 
@@ -191,7 +199,7 @@ class Stream:
         if self._has_expired:
             return asyncio.TimeoutError()
         if isinstance(error, ValueError):
-            return TlsError(str(error), True)
+            return TlsError(str(error).strip(), True)
         number = error.errno
         if not isinstance(number, int) or number > _MBEDTLS_ERRORS:
             return error

@@ -1,6 +1,6 @@
 """Program specific information of a transport stream with one video (ISO/IEC 13818-1, 2.4.4).
 
-    PAT: program 1 -> PMT_PID        PMT: H.264 and the clock on VIDEO_PID
+    PAT: program 1 -> PMT on PID 0x1000        PMT: H.264 and the clock on PID 0x100
 
 Both tables are constant; only the continuity counter of their packets moves on.
 
@@ -9,11 +9,8 @@ Pure: no IO.
 
 from micropython import const
 
-# PIDs and program number as ffmpeg chooses them.
-PMT_PID = const(0x1000)
-VIDEO_PID = const(0x100)
-
-PACKET_BYTES = const(188)
+_PMT_PID = const(0x1000)  # this and the other numbers as ffmpeg chooses them
+_PACKET_BYTES = const(188)
 
 # Table id, length, stream or program id 1, version 0 in force, section 0 of 0; then the entries.
 _PAT = b"\x00\xb0\x0d\x00\x01\xc1\x00\x00\x00\x01\xf0\x00"
@@ -35,15 +32,11 @@ def pat_packet():
 
 
 def pmt_packet():
-    return _packet(PMT_PID, _PMT)
-
-
-def next_counter(packet):
-    packet[3] = 0x10 | (packet[3] + 1) & 15
+    return _packet(_PMT_PID, _PMT)
 
 
 def _packet(pid, section):
     """A packet as a bytearray, counter 0: header, pointer field, section with CRC, stuffing."""
     packet = bytes((0x47, 0x40 | pid >> 8, pid & 0xFF, 0x10, 0)) + section
     packet += crc32(section).to_bytes(4, "big")
-    return bytearray(packet + b"\xff" * (PACKET_BYTES - len(packet)))
+    return bytearray(packet + b"\xff" * (_PACKET_BYTES - len(packet)))

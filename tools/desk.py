@@ -75,12 +75,12 @@ class CameraEvents:
             if event.get("event") == name and fields.items() <= event.items():
                 return event
 
-    def wait_offline(self, timeout_sec: float) -> Event:
-        """The camera's last will, as the broker publishes it; TimeoutError."""
+    def wait_status(self, status: str, timeout_sec: float) -> Event:
+        """The camera's birth message ("online") or last will ("offline"); TimeoutError."""
         deadline = time.monotonic() + timeout_sec
         while True:
             event = self.next(max(0.0, deadline - time.monotonic()))
-            if event.get("status") == "offline":
+            if event.get("status") == status:
                 return event
 
     def _on_message(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:

@@ -27,17 +27,15 @@ class ReplaySource:
         self._path = path
         self._is_realtime = pace == "realtime"
         self._loop = loop
-        self._buffer_bytes = buffer_bytes
         self._ticks_ms = ticks_ms
-        self._units = None
+        self._units = AccessUnits(bytearray(buffer_bytes))
         self._file = None
 
     async def start(self):
         """Open the file and learn the picture's size; OSError, or ProtocolError if it is no H.264."""
         self.stop()
-        if self._units is None:
-            self._units = AccessUnits(bytearray(self._buffer_bytes))
         self._file = open(self._path, "rb")
+        self._units.restart()
         first = await self._next_unit()
         if first is None:
             raise ProtocolError(self._path + " holds no H.264 picture")

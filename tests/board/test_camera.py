@@ -152,4 +152,4 @@ def test_no_card_is_named_and_a_card_put_in_later_works_after_a_reset(bench: Ben
 def test_the_camera_says_whether_it_is_there(tmp_path: Path) -> None:
     with desk(tmp_path, changes={"mqtt": {"keepalive_sec": 2}}) as table:
         table.board.power_cut()
-        assert table.events.wait_offline(10)["topic"] == f"devices/{DEVICE_ID}/status"
+        assert table.events.wait_status("offline", 10)["topic"] == f"devices/{DEVICE_ID}/status"

@@ -6,11 +6,14 @@ Runs what main.py runs, on a board without hardware: the network is the host's, 
 motion while the card's folder holds a file named `motion`.
 """
 
+import gc
 import os
 import random
 import time
 
-from firmware.app import main
+gc.threshold(16384)  # as boot.py does, before anything big is imported
+
+from firmware.app import main  # noqa: E402
 
 
 class FolderBoard:

@@ -235,6 +235,7 @@ def install():
     ssl.SSLContext = MpSSLContext
     select.POLLIN = getattr(select, "POLLIN", 1)
     gc.mem_alloc = lambda: 0
+    gc.threshold = lambda *size_bytes: None
     gc.mem_free = lambda: 1 << 20
     sys.print_exception = lambda error, file=None: traceback.print_exception(error, file=file)
     _install_names()

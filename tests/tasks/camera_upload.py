@@ -10,6 +10,7 @@ import net
 from firmware.oss_uploader import OssUploader
 from firmware.upload_error import UploadError
 from harness import eq, tmp_dir
+from tasks import tls_server
 from tasks.fake_store import FakeStore
 
 CHUNK_BYTES = 8192
@@ -71,10 +72,13 @@ def grant(port, **changes):
 class Camera:
     """An uploader with its callbacks recorded; `reply` is the grant, or the exception, it gets."""
 
-    def __init__(self, reply, timeout_ms=20000, idle_timeout_ms=10000, slots=1, **options):
+    def __init__(
+        self, reply, timeout_ms=20000, idle_timeout_ms=10000, slots=1, authorities=(), **options
+    ):
         settings = {"allow_insecure": True, "progress_ms": 0, "unix_time": lambda: None}
         settings.update(options)
         self.reply = reply
+        self.authorities = authorities
         self.started, self.progress, self.streams = [], [], []
         self.uploader = OssUploader(
             self._request_url,
@@ -94,7 +98,11 @@ class Camera:
         return self.reply
 
     async def _open_stream(self, host, port, tls):
-        stream = await net.connect((host, port), timeout_ms=2000)
+        host_ip = await net.resolve(host, cache={}, dns_servers=(), timeout_ms=2000)
+        context = net.make_tls_context(*self.authorities) if tls else None
+        stream = await net.connect(
+            (host_ip, port), tls=context, server_hostname=host, timeout_ms=2000
+        )
         self.streams.append(stream)
         return stream
 
@@ -116,10 +124,14 @@ class Camera:
         return result
 
 
-async def try_upload(behaviour, job, changes=(), **options):
-    """One upload to a store that behaves so: (result, store, camera)."""
-    store = await FakeStore(behaviour).start()
-    camera = Camera(grant(store.port, **dict(changes)), **options)
+async def try_upload(behaviour, job, changes=(), tls=None, **options):
+    """One upload to a store that behaves so, in TLS with that server certificate: (result, store, camera)."""
+    listening = {"ssl": tls_server.context(tls)} if tls else {}
+    store = await FakeStore(behaviour).start(**listening)
+    changes = dict(changes)
+    if tls:
+        changes["upload_url"] = "https://localhost:%d/cams/a/b.ts?%s" % (store.port, SECRET)
+    camera = Camera(grant(store.port, **changes), **options)
     try:
         return await camera.upload(job), store, camera
     finally:

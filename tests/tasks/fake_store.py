@@ -96,8 +96,8 @@ class FakeStore:
         self._running = 0
         self.exchanges = []
 
-    async def start(self):
-        self._server, self.port = await listen(self._serve)
+    async def start(self, **options):
+        self._server, self.port = await listen(self._serve, **options)
         return self
 
     async def _serve(self, reader, writer):

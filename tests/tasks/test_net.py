@@ -9,6 +9,7 @@ from asyncio import core
 
 import net
 from harness import eq, raises, raises_async
+from net_stream import TlsError
 from tasks import tls_server
 from tasks.fake_store import free_port, listen
 
@@ -400,7 +401,7 @@ async def _refused(certificate, *authorities, name="localhost"):
     """A TLS server that must not be talked to."""
     echo = await TlsEcho().start(certificate)
     stream = await echo.connect(*authorities, name=name)
-    error = await raises_async(net.TlsError, stream.write(b"secret\n", timeout_ms=2000))
+    error = await raises_async(TlsError, stream.write(b"secret\n", timeout_ms=2000))
     assert error.is_certificate, error
     stream.close()
     while not echo.has_ended and sys.implementation.name == "micropython":
@@ -440,7 +441,7 @@ async def test_tls_with_a_server_that_speaks_none():
     server, port = await listen(greet)
     context = net.make_tls_context(tls_server.CA)
     stream = await net.connect((HOST, port), tls=context, server_hostname="x", timeout_ms=2000)
-    error = await raises_async(net.TlsError, stream.write(b"secret", timeout_ms=2000))
+    error = await raises_async(TlsError, stream.write(b"secret", timeout_ms=2000))
     assert not error.is_certificate, error
     stream.close()
     server.close()
@@ -464,6 +465,6 @@ async def test_tls_server_that_hangs_up():
     context = net.make_tls_context(tls_server.CA)
     stream = await net.connect((HOST, port), tls=context, server_hostname="x", timeout_ms=2000)
     error = await raises_async(OSError, stream.write(b"secret", timeout_ms=2000))
-    assert not isinstance(error, net.TlsError), "a lost connection is no fault of TLS: %s" % error
+    assert not isinstance(error, TlsError), "a lost connection is no fault of TLS: %s" % error
     stream.close()
     server.close()

@@ -6,12 +6,13 @@ the connection was closed and that the URL's query shows nowhere.
 
 import asyncio
 
-import net
 from firmware.oss_uploader import Outcome
 from firmware.upload_error import NEVER, PAUSE, RENEW, RETRY
 from harness import eq
-from tasks.camera_upload import CHUNK_BYTES, Camera, clip, file_md5, grant, try_upload
-from tasks.fake_store import FakeStore, free_port
+from net_stream import TlsError
+from tasks import tls_server
+from tasks.camera_upload import CHUNK_BYTES, SECRET, Camera, clip, file_md5, grant, try_upload
+from tasks.fake_store import FakeStore, free_port, listen
 
 # More than the sockets of both sides take together, so that the body is still on its way.
 LARGE_BYTES = 24000000
@@ -111,6 +112,63 @@ async def test_refusal_of_a_small_clip_then_reset():
 
 async def test_refusal_without_a_body_then_reset():
     await expect(resetting(response(b"503 Service Unavailable"), 0), "STORE_UNAVAILABLE", RETRY)
+
+
+def over_tls(**more):
+    options = {"tls": tls_server.SERVER, "authorities": (tls_server.CA,)}
+    options.update(more)
+    return options
+
+
+async def test_upload_over_tls():
+    async def accept(exchange):
+        await exchange.accept()
+
+    job = clip(300001)
+    outcome, store, _ = await try_upload(accept, job, allow_insecure=False, **over_tls())
+    assert isinstance(outcome, Outcome), outcome
+    eq(outcome.md5, file_md5(job.path))
+    eq(outcome.cloud_url, "https://localhost:%d/cams/a/b.ts" % store.port)
+
+
+async def test_refusal_in_mid_body_over_tls():
+    """The store closes with bytes unread, so the next write finds the connection reset."""
+    denied = response(b"403 Forbidden", b"SignatureDoesNotMatch", b"...")
+    for read_bytes in (0, 65536):
+        for size_bytes in (SMALL_BYTES, 2000000):
+            await expect(
+                answering(denied, read_bytes), "SIGNATURE_MISMATCH", NEVER, size_bytes, **over_tls()
+            )
+
+
+async def test_store_that_stops_reading_over_tls():
+    error = await expect(stall, "TIMEOUT", RETRY, LARGE_BYTES, idle_timeout_ms=200, **over_tls())
+    assert "No progress" in error.message, error.message
+
+
+async def test_untrusted_store_gets_nothing():
+    for options in (
+        over_tls(authorities=(tls_server.OTHER_CA,)),
+        over_tls(authorities=()),
+        over_tls(tls=tls_server.EXPIRED),
+    ):
+        error, store, _ = await try_upload(stall, clip(SMALL_BYTES), **options)
+        eq((error.code, error.retry), ("TLS_CERTIFICATE", NEVER), error.message)
+        eq([exchange.head for exchange in store.exchanges if exchange.head], [])
+
+
+async def test_store_that_speaks_no_tls():
+    async def greet(reader, writer):
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        await reader.read(1000)
+
+    server, port = await listen(greet)
+    url = "https://localhost:%d/x?%s" % (port, SECRET)
+    camera = Camera(grant(port, upload_url=url), authorities=(tls_server.CA,))
+    error = await camera.upload(clip(SMALL_BYTES))
+    server.close()
+    eq((error.code, error.retry), ("TLS_FAILED", NEVER), error.message)
 
 
 async def test_success_before_the_body_is_a_failure():
@@ -302,8 +360,8 @@ async def test_failures_to_connect():
         (OSError(101, "unreachable"), "NETWORK_DOWN"),
         (OSError(110, "timed out"), "CONNECT_TIMEOUT"),
         (OSError(111, "refused"), "CONNECTION_LOST"),
-        (net.TlsError("not trusted", True), "TLS_CERTIFICATE"),
-        (net.TlsError("TLS error -30592", False), "TLS_FAILED"),
+        (TlsError("not trusted", True), "TLS_CERTIFICATE"),
+        (TlsError("TLS error -30592", False), "TLS_FAILED"),
     ):
         camera = Camera(grant(1))
 

@@ -1,0 +1,40 @@
+"""P5: instructions of the muxer and the block writer per byte of footage."""
+
+from collections.abc import Callable
+
+from tools.bench.interpreter import ROOT, MeasurementFailed, count, scratch
+from tools.bench.report import Row, Target
+from tools.material import footage
+
+_FILM = "bench_4mbit"
+_SECONDS = 5, 15
+
+
+def measure(say: Callable[[str], None]) -> list[Row]:
+    film = footage(_FILM)
+    target = scratch("muxed.ts")
+
+    def per_byte(work: str) -> float:
+        say(f"counts instructions: {work}")
+        few, many = (
+            count("muxing.py", work, film.h264.relative_to(ROOT), film.fps * seconds, target)
+            for seconds in _SECONDS
+        )
+        return float(many["instructions"] - few["instructions"]) / (many["bytes"] - few["bytes"])
+
+    cut = per_byte("cut")
+    copy, mux, hashed = (per_byte(work) - cut for work in ("copy", "mux", "hash"))
+    (ROOT / target).unlink()
+    if copy <= 0:
+        raise MeasurementFailed("copying took no instructions")
+    what = "instructions per byte of 4 Mbit/s footage"
+    return [
+        Row(
+            "P5",
+            f"{what}, TS muxer and block writer; against a memory copy of the same",
+            mux,
+            copy,
+            Target("value", "<=", 10),
+        ),
+        Row("P5", f"{what}, MD5; against the muxer and block writer", hashed - mux, mux),
+    ]
