@@ -13,9 +13,10 @@ and its file closed, and for nothing else.
 
 from hashlib import md5
 
+from micropython import const
+
 from block_writer import BlockWriter
 from firmware.clip import Clip
-from micropython import const
 from mpegts import TsMuxer
 
 _PTS_MASK = (1 << 33) - 1
@@ -41,6 +42,7 @@ class SdRecorder:
         self._max_clip_90k = max_clip_ms * _PER_MS
         self._new_path = new_path
         self._is_wanted = False
+        self._trigger, self._priority = None, 0
         self._path = None
         self._failed_90k = None
 

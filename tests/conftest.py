@@ -17,14 +17,16 @@ sys.path.insert(0, str(ROOT))
 
 from tools.interpreters import micropython  # noqa: E402  (the path comes first)
 
-
 # Programs that live tests need and that are built from source: begun at once, awaited when needed.
 SERVERS_FROM_SOURCE = ("minio", "toxiproxy")
 builds = []
 
 
 def pytest_collection_finish(session):
-    if any("live" in item.path.parts for item in session.items) and not session.config.option.collectonly:
+    if (
+        any("live" in item.path.parts for item in session.items)
+        and not session.config.option.collectonly
+    ):
         for name in SERVERS_FROM_SOURCE:
             command = [sys.executable, "-m", "tools.gobuild", name]
             builds.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL))

@@ -7,8 +7,9 @@ time stamps go on without a break when the file starts over.
 import asyncio
 from time import ticks_add, ticks_diff
 
-from annexb import AccessUnits, picture_size
 from micropython import const
+
+from annexb import AccessUnits, picture_size
 from protocol_error import ProtocolError
 
 _READ_BYTES = const(16384)  # bounds how long one read of the card holds the loop

@@ -52,7 +52,12 @@ def read_back(store: ObjectStore, cloud_path: str) -> bytes:
 
 @pytest.mark.parametrize("kind", sorted(STORES))
 def test_the_store_is_killed_in_mid_upload(
-    kind: str, interpreter: str, faults: Toxiproxy, broker: Mosquitto, long_film: Footage, tmp_path: Path
+    kind: str,
+    interpreter: str,
+    faults: Toxiproxy,
+    broker: Mosquitto,
+    long_film: Footage,
+    tmp_path: Path,
 ) -> None:
     with STORES[kind]() as store, slow_way(faults, store) as way:
         endpoint = f"http://{way.address}"
@@ -117,5 +122,3 @@ def test_a_clip_made_while_the_broker_is_away_waits_for_it(
             camera.wait_for("upload completed", 60)
             assert camera.clips() == []
             assert camera.is_running()
-
-

@@ -11,6 +11,9 @@ import threading
 import time
 from types import TracebackType
 
+from tools.bench.uploads import presigned
+from tools.services import ObjectStore
+
 _RECEIVE_BYTES = 1 << 20
 _SLOW_BYTES = 2048
 _SLOW_SEC = 0.002  # for so many bytes
@@ -31,7 +34,7 @@ class Sink:
         if self._slow:
             self._server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SLOW_BYTES)
         self.port: int = self._server.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/clip"
+        self.url = presigned(ObjectStore().client(f"http://127.0.0.1:{self.port}"))
         self._thread = threading.Thread(target=self._serve, name="sink")
         self._thread.start()
         return self

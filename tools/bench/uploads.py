@@ -5,14 +5,20 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tools.bench.interpreter import ROOT, scratch
+from tools.services import ObjectStore
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 CHUNK_BYTES = 8192
 # A board's network stack takes little at a time: lwIP on Ethernet has this send buffer.
 BOARD_SEND_BUFFER_BYTES = 5760
 CONTENT_TYPE = "video/mp2t"
+KEY = "ESP32P4_CAM_001/2025/07/11/143022_m0000042.ts"
+_EXPIRES_SEC = 600
 
 
 class Clip:
@@ -37,6 +43,12 @@ class Clip:
         (ROOT / self.path).unlink()
 
 
+def presigned(client: "S3Client") -> str:
+    """A URL to PUT the clip, as the cloud service would send it."""
+    asked = {"Bucket": ObjectStore.bucket, "Key": KEY, "ContentType": CONTENT_TYPE}
+    return client.generate_presigned_url("put_object", Params=asked, ExpiresIn=_EXPIRES_SEC)
+
+
 def plan(clip: Clip, url: str, *, ca: Path | None = None, send_buffer_bytes: int = 0) -> Path:
     """The file that tells the device what to upload where; `ca`: DER, for TLS."""
     response = {
@@ -45,7 +57,7 @@ def plan(clip: Clip, url: str, *, ca: Path | None = None, send_buffer_bytes: int
         "upload_url": url,
         "method": "PUT",
         "content_type": CONTENT_TYPE,
-        "cloud_file_path": "bench/clip.ts",
+        "cloud_file_path": KEY,
     }
     told: dict[str, Any] = {
         "path": str(clip.path),
