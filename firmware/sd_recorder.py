@@ -8,9 +8,11 @@ A card that fails ends the clip, is reported, and is tried again after a pause
 while recording is still wanted.
 
 Invariant: `on_clip` is called once for each clip, when its last byte is flushed
-and its file closed, and for nothing else.
+and its file closed, and for nothing else. Every clip's time begins at zero.
 """
 
+import asyncio
+import os
 from hashlib import md5
 
 from micropython import const
@@ -69,12 +71,12 @@ class SdRecorder:
                 unit = await source.next()
                 if unit is None:
                     return
-                self._take(*unit)
+                await self._take(*unit)
         finally:
             self._finish()
             source.stop()
 
-    def _take(self, unit, pts_90k, is_key):
+    async def _take(self, unit, pts_90k, is_key):
         if self.is_recording:
             length_90k = (pts_90k - self._first_90k) & _PTS_MASK
             if not self._is_wanted or (is_key and length_90k >= self._max_clip_90k):
@@ -82,7 +84,7 @@ class SdRecorder:
         if is_key and self._is_wanted and not self.is_recording and self._may_begin(pts_90k):
             self._begin(pts_90k)
         if self.is_recording:
-            self._append(unit, pts_90k, is_key)
+            await self._append(unit, pts_90k, is_key)
 
     def _may_begin(self, pts_90k):
         if self._failed_90k is None:
@@ -102,16 +104,16 @@ class SdRecorder:
         self._failed_90k = None
         self._on_started(self._path, self._trigger, self._priority)
 
-    def _append(self, unit, pts_90k, is_key):
-        muxer = self._muxer
-        muxer.feed(unit, pts_90k, is_key)
+    async def _append(self, unit, pts_90k, is_key):
+        self._muxer.feed(unit, (pts_90k - self._first_90k) & _PTS_MASK, is_key)
         self._last_90k = pts_90k
-        try:
-            while muxer.fill():
-                self._writer.write_block()
-        except OSError as error:
-            return self._fail(error)
         self._frames += 1
+        try:
+            while self._muxer.fill():
+                self._writer.write_block()
+                await asyncio.sleep_ms(0)  # an IDR picture may be many blocks
+        except OSError as error:
+            self._fail(error)
 
     def _finish(self, end_90k=None):
         """Close the clip, if there is one; `end_90k` is when its last frame ended, if known."""
@@ -120,9 +122,14 @@ class SdRecorder:
         if end_90k is None:
             end_90k = self._last_90k + 90000 // self._source.fps
         try:
+            while self._muxer.fill():  # if the task was cancelled within a unit
+                self._writer.write_block()
             size_bytes, digest = self._writer.close(self._muxer.tail_bytes)
+            if self._frames == 0:
+                os.remove(self._path)
         except OSError as error:
             return self._fail(error)
+        duration_90k = (end_90k - self._first_90k) & _PTS_MASK
         clip = Clip(
             self._path,
             size_bytes,
@@ -130,21 +137,18 @@ class SdRecorder:
             self._trigger,
             self._priority,
             self._started_unix,
-            ((end_90k - self._first_90k) & _PTS_MASK) // _PER_MS,
+            duration_90k // _PER_MS,
             self._frames,
             self._source.width,
             self._source.height,
             self._source.fps,
         )
         self._path = None
-        self._on_clip(clip)
+        if clip.frames:
+            self._on_clip(clip)
 
     def _fail(self, error):
         """What is flushed stays on the card and is found at the next start of the camera."""
         path, self._path = self._path, None
         self._failed_90k = self._last_90k
-        try:
-            self._writer.abandon()
-        except OSError as again:
-            error = again
         self._on_error(path, error)

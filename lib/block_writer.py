@@ -36,7 +36,7 @@ class BlockWriter:
             data = self._block
         try:
             if self._file.write(data) != len(data):
-                raise OSError(EIO)
+                raise OSError(EIO, "short write")
             self.size_bytes += len(data)
             if self.size_bytes >= self._flush_at:
                 self._flush_at += self._flush_bytes
@@ -67,10 +67,10 @@ class _NoFile:
     """Stands for the file when there is none."""
 
     def write(self, data):
-        raise OSError(EBADF)
+        raise OSError(EBADF, "no file is open")
 
     def flush(self):
-        raise OSError(EBADF)
+        raise OSError(EBADF, "no file is open")
 
     def close(self):
         """Nothing is open."""

@@ -84,7 +84,7 @@ class TsMuxer:
         self._pcr = -1
         self._unit = b""
         self._end = self._left = 0
-        self._slots.empty()
+        self._slots.counter = 0
         for packet in self._tables:
             packet[3] = 0x10
 
@@ -206,13 +206,13 @@ class TsMuxer:
         while at >= 0 and nal_type(unit, at) in _SETS:
             kind = nal_type(unit, at)
             at = find_nal(unit, at + START_CODE_BYTES, self._end)
-        if kind != PPS:
-            return False
-        self._keep(unit, begin, at if at >= 0 else self._end)
-        return True
+        if kind == PPS:
+            self._keep(unit, begin, at)
+        return kind == PPS
 
-    def _keep(self, unit, begin, stop):
+    def _keep(self, unit, begin, at):
         """Copy parameter sets to after a zero byte; if too long for a first packet, keep none."""
+        stop = nal_begin(unit, at) if at >= 0 else self._end
         self._sets_bytes = 0
         if stop - begin <= len(self._sets):
             self._slots.write(unit, begin, stop - begin)
@@ -256,10 +256,6 @@ class _Slots:
             for view in self._runs[counter]:
                 take(view)
         return self._images[counter]
-
-    def empty(self):
-        self.run(0)
-        self.counter = 0
 
 
 def _fill(take, views):
