@@ -44,13 +44,17 @@ PTS_DELAY_90K = const(63000)
 _MAX_PCR_STEP_90K = const(9000)  # 100 ms (ISO/IEC 13818-1, 2.7.2)
 _MAX_GAP_90K = const(90000)  # beyond, or backwards, a new time base begins
 
-# What precedes the access unit: packet header, adaptation field with length, flags and PCR; PES
-# header of a video of open length, data aligned, with PTS; access unit delimiter for all slices.
-_FIRST = b"\x47\x41\x00\x30\x07" + bytes(7)
+# What precedes the access unit: adaptation field with length, flags and PCR (behind four bytes in
+# place of the packet header); PES header of a video of open length, data aligned, with PTS; access
+# unit delimiter for slices of all types.
+_FIRST = bytes(4) + b"\x07" + bytes(7)
 _PES = b"\x00\x00\x01\xe0\x00\x00\x84\x80\x05" + bytes(5) + b"\x00\x00\x00\x01\x09\xf0"
-_CLOCK_BYTES = const(8)  # without packet header
+_CLOCK_BYTES = const(8)
 _HEAD_BYTES = const(28)
 _MAX_SETS_BYTES = const(184 - 28)  # all that is ours must go into the first packet
+
+_UNIT_START = const(0x40)  # in the packet header
+_ADAPTATION_FIELD = const(0x20)
 
 # A packet with nothing but PCR.
 _CLOCK = b"\x47\x01\x00\x20\xb7\x10" + bytes(6)
@@ -69,7 +73,7 @@ class TsMuxer:
         self._out = memoryview(buffer)
         self.block = self._out[:BLOCK_BYTES]
         self._carry = self._out[:_OVERHANG_BYTES], self._out[BLOCK_BYTES:]
-        self._slots = _Slots()
+        self._slots = _Slots(RingIO(_RUN * _PAYLOAD))
         self._tables = psi.pat_packet(), psi.pmt_packet()
         self._clock = bytearray(_CLOCK + _STUFFING[8:])
         self._head = bytearray(_FIRST + _PES + bytes(_MAX_SETS_BYTES))
@@ -157,11 +161,11 @@ class TsMuxer:
             rest = -1
         self._out[at : at + _RUN_BYTES] = self._slots.run(count)
         if begun:
-            self._out[at + 1] |= 0x40
-            self._out[at + 3] |= 0x20
+            self._out[at + 1] |= _UNIT_START
+            self._out[at + 3] |= _ADAPTATION_FIELD
         at += count * _PACKET
         if rest < 0:
-            self._out[at - _PACKET + 3] |= 0x20
+            self._out[at - _PACKET + 3] |= _ADAPTATION_FIELD
             rest = 0
         self._left = rest
         return at
@@ -226,13 +230,12 @@ class _Slots:
     bytes, `run` turns them into packets, `take` takes them out again.
     """
 
-    def __init__(self):
+    def __init__(self, ring):
         headers = [b"\x47\x01\x00" + bytes((0x10 | i & 15,)) for i in range(_RUN + 15)]
         slots = memoryview(bytearray(bytes(_PAYLOAD).join(headers) + bytes(_PAYLOAD)))
         starts = range(0, len(slots), _PACKET)
         payloads = [slots[at + 4 : at + _PACKET] for at in starts]
         self._stuffing = bytearray(bytes(2) + _STUFFING)
-        ring = RingIO(_RUN * _PAYLOAD)
         self.write = ring.write
         self.take = ring.readinto
         self._runs = tuple([tuple(payloads[i : i + _RUN]) for i in range(16)])

@@ -1,5 +1,4 @@
-"""What one upload takes of the heap: `upload_heap.py live|allocated PLAN`. Prints
-bytes, and how often the upload waited for room in its socket.
+"""What one upload takes of the heap: `upload_heap.py live|allocated PLAN`. Prints bytes.
 
 live: the most that was in use at once, garbage not counted, looked at whenever the uploader calls
     out, which is every few chunks. allocated: all that was ever taken, with collection switched off.
@@ -12,7 +11,7 @@ import json
 import sys
 from time import ticks_ms
 
-from upload_plan import Plan, WaitCounter
+from upload_plan import Plan
 
 _peak = 0
 
@@ -38,14 +37,13 @@ async def main(mode, path):
         uploader = plan.uploader(look_and_tell, on_progress=look, progress_ms=0)
     else:
         uploader = plan.uploader(ticks_ms)
-    waits = WaitCounter()
     gc.collect()
     idle = gc.mem_alloc()
     if mode == "allocated":
         gc.disable()
     await uploader.upload(plan.job, 0)
     most = _peak if mode == "live" else gc.mem_alloc()
-    print(json.dumps({"bytes": most - idle, "waits": waits.count}))
+    print(json.dumps({"bytes": most - idle}))
 
 
 asyncio.run(main(sys.argv[1], sys.argv[2]))

@@ -2,7 +2,6 @@
 
 import json
 import socket
-from asyncio import core
 from binascii import unhexlify
 
 from micropython import const
@@ -22,19 +21,6 @@ _SO_SNDBUF = const(7)
 
 def nothing(*_):
     """For the callbacks nobody listens to."""
-
-
-class WaitCounter:
-    """Counts how often a task waits until a socket takes more; made while the loop runs."""
-
-    def __init__(self):
-        self.count = 0
-        self._queue_write = core._io_queue.queue_write
-        core._io_queue.queue_write = self._count_and_queue
-
-    def _count_and_queue(self, sock):
-        self.count += 1
-        return self._queue_write(sock)
 
 
 class Plan:
