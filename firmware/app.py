@@ -7,21 +7,20 @@ plain words, and the camera does not start.
 
 import asyncio
 import gc
+import os
 import sys
 from binascii import hexlify
-from errno import ENOENT
 from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
 
 import mpegts
-import net
-import sntp
 from firmware import VERSION, messages
-from firmware.clip_store import ClipStore, file_facts, is_there
+from firmware.clip_store import ClipStore
 from firmware.clock_keeper import ClockKeeper
-from firmware.config import ConfigError, parse
 from firmware.control import Control
+from firmware.dialer import Dialer
+from firmware.intake import Intake
 from firmware.motion_trigger import MotionTrigger
 from firmware.mqtt_link import MqttLink
 from firmware.oss_uploader import OssUploader
@@ -29,29 +28,18 @@ from firmware.presign_client import PresignClient
 from firmware.retry_scheduler import RetryScheduler
 from firmware.sd_recorder import SdRecorder
 from firmware.sources.replay import ReplaySource
-from firmware.trigger import HISTORICAL, MOTION, default_priority, parse_clip_name
-from firmware.upload_queue import Job, UploadQueue
+from firmware.start_up import StartUpError, load_config, require_file
+from firmware.upload_queue import UploadQueue
 from firmware.upload_reporter import UploadReporter
 from motion import MotionDetector
 from supervise import Supervisor
 from umqtt_codec import MqttCodec
 
 _BLOCK_BYTES = const(8192)
-_CONFIG_BYTES = const(16384)
-_CA_BYTES = const(8192)
-_CONNECT_TIMEOUT_MS = const(10000)
 _MQTT_TIMEOUT_MS = const(10000)
 _MQTT_RETRY_MS = (1000, 60000)
 _MQTT_QUEUE = const(32)
 _MQTT_PACKET_BYTES = const(8192)
-
-
-class StartUpError(Exception):
-    """The camera cannot start; `lines` say why and what to do."""
-
-    def __init__(self, *lines):
-        super().__init__("; ".join(lines))
-        self.lines = lines
 
 
 def log(text, error=None):
@@ -91,40 +79,15 @@ async def main(board):
     board.reset()
 
 
-def load_config(board):
-    """The configuration from the card; StartUpError if there is no usable one."""
-    try:
-        board.mount_card()
-    except OSError as error:
-        raise StartUpError(
-            "the SD card cannot be mounted (%s)" % error,
-            "insert a card formatted as FAT16 or FAT32 and reset",
-        )
-    path = board.card_root + "/config.json"
-    try:
-        with open(path, "rb") as file:
-            text = file.read(_CONFIG_BYTES)
-        return parse(str(text, "utf-8"))
-    except OSError as error:
-        if error.errno == ENOENT:
-            raise StartUpError(path + " is missing: copy one to the card and reset")
-        raise StartUpError("%s cannot be read (%s)" % (path, error))
-    except UnicodeError:
-        raise StartUpError(path + " is not UTF-8 text")
-    except ConfigError as error:
-        raise StartUpError(*("%s: %s" % (path, line) for line in error.errors))
-
-
 class Camera:
-    """All parts of one camera, and the verbs that need more than one of them."""
+    """All parts of one camera, joined by callables."""
 
     def __init__(self, board, config):
         self._board = board
         self._config = config
         self._id = config["device_id"]
         self._topics = messages.Topics(self._id)
-        self._addresses = {}
-        self._tls = None
+        self._dialer = Dialer(board.dns_servers)
         self._supervisor = Supervisor(log=log, randbits=board.randbits)
         self._store = ClipStore(board.card_root + "/recordings", log)
         self._link = self._build_link(config["mqtt"])
@@ -132,23 +95,26 @@ class Camera:
             self._link.publish, self._topics, unix_time=board.unix_time, log=log
         )
         self._scheduler = self._build_scheduler(config["upload"])
+        self._intake = Intake(
+            self._scheduler.add,
+            directory=self._store.directory,
+            config=config["upload"],
+            to_unix=board.to_unix,
+            log=log,
+        )
         self._recorder = self._build_recorder(config["recorder"], config["source"])
         self._trigger = self._build_trigger(config["motion"])
         self._build_control()
 
     def open(self):
         """Touch the card and the network for the first time; StartUpError if that fails."""
-        source, ca_file = self._config["source"]["path"], self._config["upload"]["ca_file"]
-        if not is_there(source):
-            raise StartUpError("source.path: %s is not there" % source)
+        require_file("source.path", self._config["source"]["path"])
+        if self._config["upload"]["ca_file"]:
+            self._dialer.trust(self._config["upload"]["ca_file"])
         try:
-            self._adopt(self._store.open())
+            self._intake.adopt(self._store.open())
         except OSError as error:
             raise StartUpError("%s cannot be used (%s)" % (self._store.directory, error))
-        try:
-            self._tls = net.make_tls_context(*([_read_ca(ca_file)] if ca_file else []))
-        except (OSError, ValueError) as error:
-            raise StartUpError("upload.ca_file: %s cannot be used (%s)" % (ca_file, error))
         self._board.start_network(**self._config["network"])
 
     async def run(self):
@@ -164,21 +130,6 @@ class Camera:
             add("watchdog", self._feed_watchdog)
         return await self._supervisor.run()
 
-    def fire(self, trigger, priority, duration_ms):
-        """Record for that long, whatever the motion sensor says."""
-        self._trigger.fire(trigger, priority, duration_ms)
-
-    def upload_file_to_cloud(self, path, priority):
-        """Queue a recording by hand; ValueError for a path that is none, OSError if it is gone."""
-        directory = self._store.directory + "/"
-        name = messages.base_name(path)
-        if path not in (name, directory + name) or not name:
-            raise ValueError("path: allowed are files in " + directory)
-        job = self._found_job(directory + name, HISTORICAL)
-        job.priority = priority
-        if not self._scheduler.add(job, at_once=True):
-            raise ValueError("path: is in the queue already")
-
     def _build_link(self, config):
         gone = (self._topics.presence, messages.presence("offline", VERSION))
         here = (self._topics.presence, messages.presence("online", VERSION))
@@ -191,7 +142,7 @@ class Camera:
             max_packet_bytes=_MQTT_PACKET_BYTES,
         )
         return MqttLink(
-            self._open_stream,
+            self._dialer.open_stream,
             codec,
             host=config["host"],
             port=config["port"],
@@ -217,7 +168,7 @@ class Camera:
         self._link.subscribe(self._topics.upload_response, signer.on_response)
         uploader = OssUploader(
             signer.request_url,
-            self._open_stream,
+            self._dialer.open_stream,
             buffers=[board.buffer(_BLOCK_BYTES) for _ in range(slots)],
             timeout_ms=config["upload_timeout_sec"] * 1000,
             idle_timeout_ms=config["idle_timeout_sec"] * 1000,
@@ -232,7 +183,7 @@ class Camera:
             UploadQueue(ticks_add=ticks_add, ticks_diff=ticks_diff),
             slots=slots,
             is_ready=self._is_ready,
-            remove_file=_remove,
+            remove_file=os.remove,
             ticks_ms=ticks_ms,
             randbits=board.randbits,
             upload_delay_ms=config["upload_delay_sec"] * 1000,
@@ -281,8 +232,8 @@ class Camera:
 
     def _build_control(self):
         control = Control(
-            fire=self.fire,
-            upload_file=self.upload_file_to_cloud,
+            fire=self._trigger.fire,
+            upload_file=self._intake.file,
             requeue_failed=self._scheduler.requeue_failed,
             respond=lambda payload: self._link.publish(self._topics.command_response, payload, 1),
             log=log,
@@ -290,34 +241,14 @@ class Camera:
         self._link.subscribe(self._topics.command, control.on_command)
 
     def _build_clock(self):
-        async def ask(request, timeout_ms):
-            ip = await self._resolve(self._config["time"]["ntp_host"])
-            return await net.udp_exchange((ip, sntp.PORT), request, timeout_ms=timeout_ms)
-
-        board = self._board
+        board, host = self._board, self._config["time"]["ntp_host"]
         return ClockKeeper(
-            ask,
+            lambda request, timeout_ms: self._dialer.ask_time(host, request, timeout_ms),
             is_network_up=board.is_network_up,
             unix_time=board.unix_time,
             set_unix_time=board.set_unix_time,
             random_bytes=board.random_bytes,
             log=log,
-        )
-
-    async def _open_stream(self, host, port, tls=False):
-        return await net.connect(
-            (await self._resolve(host), port),
-            tls=self._tls if tls else None,
-            server_hostname=host,
-            timeout_ms=_CONNECT_TIMEOUT_MS,
-        )
-
-    def _resolve(self, host):
-        return net.resolve(
-            host,
-            cache=self._addresses,
-            dns_servers=self._board.dns_servers(),
-            timeout_ms=_CONNECT_TIMEOUT_MS,
         )
 
     def _is_ready(self):
@@ -335,63 +266,10 @@ class Camera:
 
     def _clip_done(self, clip):
         self._reporter.recording_completed(clip)
-        if self._is_wanted_in_cloud(clip.trigger):
-            job = Job(
-                clip.path,
-                clip.size_bytes,
-                clip.priority,
-                clip.trigger,
-                md5=clip.md5,
-                clip=clip,
-                started_unix=clip.started_unix,
-            )
-            self._scheduler.add(job)
-
-    def _is_wanted_in_cloud(self, trigger):
-        upload = self._config["upload"]
-        which = (
-            "auto_upload_motion_recordings" if trigger == MOTION else "auto_upload_new_recordings"
-        )
-        return upload["enable_cloud_upload"] and upload[which]
-
-    def _adopt(self, clips):
-        """Queue what an earlier run left on the card.
-
-        Only where delivered clips are deleted: elsewhere what is on the card may
-        be in the cloud already.
-        """
-        if not self._config["upload"]["delete_after_upload"]:
-            return
-        for path, trigger in clips:
-            if self._is_wanted_in_cloud(trigger):
-                log("found on the card: " + path)
-                self._scheduler.add(self._found_job(path, trigger), at_once=True)
-
-    def _found_job(self, path, trigger):
-        size_bytes, changed = file_facts(path)
-        parsed = parse_clip_name(messages.base_name(path))
-        trigger = parsed[0] if parsed else trigger
-        return Job(
-            path,
-            size_bytes,
-            default_priority(trigger),
-            trigger,
-            started_unix=self._board.to_unix(changed),
-        )
+        self._intake.clip(clip)
 
     async def _feed_watchdog(self):
         timeout_ms = self._config["system"]["watchdog_sec"] * 1000
         while True:
             self._board.feed_watchdog(timeout_ms)
             await asyncio.sleep_ms(timeout_ms // 4)
-
-
-def _read_ca(path):
-    with open(path, "rb") as file:
-        return file.read(_CA_BYTES)
-
-
-def _remove(path):
-    import os
-
-    os.remove(path)

@@ -73,8 +73,10 @@ class SdRecorder:
                     return
                 await self._take(*unit)
         finally:
-            self._finish()
-            source.stop()
+            try:
+                self._finish()
+            finally:
+                source.stop()
 
     async def _take(self, unit, pts_90k, is_key):
         if self.is_recording:

@@ -13,10 +13,9 @@ Feed access units and write the block each time that `fill()` says it is full:
     while muxer.fill():
         file.write(muxer.block)
 
-Invariant: nothing is allocated per access unit. To name a part of a buffer
-MicroPython allocates a view, but a stream's `write(buf, off, n)` does without;
-so bytes pass through a small RingIO into views made beforehand. What runs for
-every unit has few locals: a frame of more than 11 words is allocated, too.
+Invariant: nothing is allocated per access unit. Therefore bytes go through
+Slots, and what runs for every unit has few locals: MicroPython allocates frames
+of more than 11 words.
 
 Pure: no IO.
 """
@@ -25,6 +24,7 @@ from micropython import RingIO, const
 
 import psi
 from annexb import PPS, SPS, START_CODE_BYTES, find_nal, is_slice, nal_begin, nal_type
+from ts_slots import Slots
 
 _AUD = const(9)
 _SETS = (SPS, PPS)
@@ -73,7 +73,7 @@ class TsMuxer:
         self._out = memoryview(buffer)
         self.block = self._out[:BLOCK_BYTES]
         self._carry = self._out[:_OVERHANG_BYTES], self._out[BLOCK_BYTES:]
-        self._slots = _Slots(RingIO(_RUN * _PAYLOAD))
+        self._slots = Slots(RingIO(_RUN * _PAYLOAD), _RUN)
         self._tables = psi.pat_packet(), psi.pmt_packet()
         self._clock = bytearray(_CLOCK + _STUFFING[8:])
         self._head = bytearray(_FIRST + _PES + bytes(_MAX_SETS_BYTES))
@@ -221,50 +221,6 @@ class TsMuxer:
         if stop - begin <= len(self._sets):
             self._slots.write(unit, begin, stop - begin)
             self._sets_bytes = 1 + self._slots.take(self._sets)
-
-
-class _Slots:
-    """Packets whose headers never change: slot i has continuity counter i mod 16.
-
-    There are 15 more than in a run, so that a run can begin with any counter. `write` appends
-    bytes, `run` turns them into packets, `take` takes them out again.
-    """
-
-    def __init__(self, ring):
-        headers = [b"\x47\x01\x00" + bytes((0x10 | i & 15,)) for i in range(_RUN + 15)]
-        slots = memoryview(bytearray(bytes(_PAYLOAD).join(headers) + bytes(_PAYLOAD)))
-        starts = range(0, len(slots), _PACKET)
-        payloads = [slots[at + 4 : at + _PACKET] for at in starts]
-        self._stuffing = bytearray(bytes(2) + _STUFFING)
-        self.write = ring.write
-        self.take = ring.readinto
-        self._runs = tuple([tuple(payloads[i : i + _RUN]) for i in range(16)])
-        self._images = tuple([slots[at : at + _RUN_BYTES] for at in starts[:16]])
-        self.counter = 0
-
-    def write_rest(self, unit, off, count):
-        """Write the unit's last bytes, fewer than a packet holds, behind stuffing."""
-        self._stuffing[0] = _PAYLOAD - 1 - count
-        self.write(self._stuffing, _PAYLOAD - count)
-        self.write(unit, off, count)
-
-    def run(self, count):
-        """A view of 32 packets, the first `count` of which hold all bytes written."""
-        counter = self.counter
-        self.counter = (counter + count) & 15
-        take = self.take
-        if count < _RUN:
-            _fill(take, self._runs[counter])
-        else:
-            for view in self._runs[counter]:
-                take(view)
-        return self._images[counter]
-
-
-def _fill(take, views):
-    for view in views:
-        if not take(view):
-            return
 
 
 def _delimiter_bytes(unit):

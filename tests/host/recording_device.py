@@ -45,7 +45,7 @@ async def record():
         on_clip=done,
         on_error=failed,
         max_clip_ms=int(os.getenv("MAX_CLIP_MS")),
-        new_path=lambda trigger: os.getenv("FOLDER") + "/m%d.ts" % next(names),
+        new_path=lambda trigger: os.getenv("FOLDER") + "/m" + str(next(names)) + ".ts",
     )
     recorder.start("motion_detection", 2)
     await recorder.run()
