@@ -2,7 +2,7 @@
 
 `parse(text)` returns nested dicts with every key of the schema present. All
 errors are collected, and each names the key, the value and what is allowed.
-The names and defaults under `upload` are the seed's.
+The names and defaults under `upload` are the product specification's.
 
 Pure: no IO.
 """

@@ -1,8 +1,8 @@
 """The messages of the upload protocol: built, parsed and checked.
 
-Topics, field names and shapes are the seed's. What a cloud may add
+Topics, field names and shapes are the product specification's. What a cloud may add
 (`server_time`) is read when it is there; unknown fields are ignored. Rates are
-in kilobytes of 1,000 bytes a second, as the seed's figures are.
+in kilobytes of 1,000 bytes a second, as its figures are.
 
 Pure: no IO.
 """
@@ -35,7 +35,7 @@ Refusal = namedtuple("Refusal", ("request_id", "error_code", "error_message"))
 
 
 class Topics:
-    """The topics of one camera (seed, "MQTT protocol")."""
+    """The topics of one camera (specification, "MQTT protocol")."""
 
     def __init__(self, device_id):
         base = "devices/" + device_id

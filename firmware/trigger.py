@@ -1,4 +1,4 @@
-"""What starts a recording, and how urgent its clip is (seed, "priority management").
+"""What starts a recording, and how urgent its clip is (specification, "priority management").
 
 Every trigger has a name for messages, a default priority and a letter. The
 letter is the first of the clip's 8.3 file name, so that a clip found on the

@@ -1,4 +1,4 @@
-"""Tells the world, over MQTT, what becomes of recordings and uploads (seed's status events)."""
+"""Tells the world, over MQTT, what becomes of recordings and uploads."""
 
 from firmware import messages
 

@@ -123,8 +123,8 @@ class TsMuxer:
         while at < BLOCK_BYTES and self._left:
             at = self._put_run(at, 0)
         self.tail_bytes = at
-        self._is_full = at >= BLOCK_BYTES
-        return self._is_full
+        self._is_full = is_full = at >= BLOCK_BYTES
+        return is_full
 
     def _begin(self, flags, size):
         """Write what precedes the unit: `size` bytes, and stuffing if the unit is that short."""
@@ -153,8 +153,9 @@ class TsMuxer:
         count = (begun + rest) // _PAYLOAD
         if count > _RUN:
             count = _RUN
-        self._slots.write(self._unit, self._end - rest, count * _PAYLOAD - begun)
-        rest -= count * _PAYLOAD - begun
+        size = count * _PAYLOAD - begun
+        self._slots.write(self._unit, self._end - rest, size)
+        rest -= size
         if 0 < rest < _PAYLOAD and count < _RUN:
             self._slots.write_rest(self._unit, self._end - rest, rest)
             count += 1

@@ -26,13 +26,13 @@ class Slots:
         slots = memoryview(bytearray(bytes(_PAYLOAD).join(headers) + bytes(_PAYLOAD)))
         starts = range(0, len(slots), _PACKET)
         payloads = [slots[at + 4 : at + _PACKET] for at in starts]
-        self._stuffing = bytearray(bytes(2) + b"\xff" * (_PAYLOAD - 2))
         self.counter = 0  # of the next packet
         self.write = ring.write
         self.take = ring.readinto
         self._run_packets = run_packets
         self._runs = tuple([tuple(payloads[i : i + run_packets]) for i in range(16)])
         self._images = tuple([slots[at : at + run_packets * _PACKET] for at in starts[:16]])
+        self._stuffing = bytearray(bytes(2) + b"\xff" * (_PAYLOAD - 2))
 
     def write_rest(self, unit, off, count):
         """Write fewer bytes than a packet holds, behind an adaptation field of stuffing."""

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DEVICE = "ESP32P4_CAM_001"
 TOPIC = f"devices/{DEVICE}/upload/request"
 NOW = 1_691_234_567
-REQUEST: dict[str, Any] = {  # the seed document's example
+REQUEST: dict[str, Any] = {  # the specification's example
     "request_id": "upload_1a2b3c4d",
     "file_name": f"{DEVICE}/2025/07/11/143022_motion_video.ts",
     "file_size": 15728640,
@@ -74,7 +74,7 @@ def answer(payload: bytes, topic: str = TOPIC, **policy: Any) -> dict[str, Any]:
     return document
 
 
-def test_a_good_request_gets_the_seeds_fields_and_two_more() -> None:
+def test_a_good_request_gets_the_specified_fields_and_two_more() -> None:
     signer = Recorder()
     reply = handler(signer).handle(TOPIC, json.dumps(REQUEST).encode())
     assert reply.topic == f"devices/{DEVICE}/upload/response"
@@ -94,7 +94,7 @@ def test_a_good_request_gets_the_seeds_fields_and_two_more() -> None:
     assert "signature" not in json.dumps(reply.log)
 
 
-def test_an_unlisted_device_is_refused_as_the_seed_says() -> None:
+def test_an_unlisted_device_is_refused_as_specified() -> None:
     signer = Recorder()
     reply = handler(signer).handle("devices/STRANGER/upload/request", changed(device_id="STRANGER"))
     assert reply.topic == "devices/STRANGER/upload/response"

@@ -27,7 +27,7 @@ def errors_of(text):
     return raises(ConfigError, parse, text).errors
 
 
-def test_seed_defaults():
+def test_specified_defaults():
     upload = parse(minimal())["upload"]
     for key, value in (
         ("auto_upload_new_recordings", True),

@@ -1,4 +1,4 @@
-"""The seed's messages: field for field, and what arrives is checked."""
+"""The specified messages: field for field, and what arrives is checked."""
 
 import json
 from collections import namedtuple
@@ -36,7 +36,7 @@ def response(**fields):
     return json.dumps(given)
 
 
-def test_request_has_the_seed_s_fields():
+def test_request_has_the_specified_fields():
     sent = json.loads(messages.upload_request("CAM", "upload_1", a_job(), "CAM/x.ts", 1691234567))
     eq(
         sent,
@@ -63,7 +63,7 @@ def test_cloud_name():
     eq(messages.cloud_name("CAM_1", date, "m0000042.ts"), "CAM_1/2025/07/11/143022_m0000042.ts")
 
 
-def test_progress_in_the_seed_s_units():
+def test_progress_in_the_specified_units():
     got = json.loads(messages.upload_progress(a_job(), 7108608, 13000, 7))
     eq(
         got,

@@ -24,7 +24,7 @@ def test_foreign_names_are_not_clips():
         eq(trigger.parse_clip_name(name), None, name)
 
 
-def test_seed_priorities():
+def test_specified_priorities():
     for name, priority in (
         ("motion_detection", 2),
         ("security_alert", 3),

@@ -4,7 +4,7 @@ Invariant: every message on a request topic is answered exactly once, whatever i
 signed only for a listed device, only below that device's own folder. Nothing here does IO: the
 presigner and the clock are given.
 
-Field names and topics are the seed document's; `server_time` and `expires_in` are extensions.
+Field names and topics are the product specification's; `server_time` and `expires_in` are extensions.
 Fields this version does not know are ignored, so that newer cameras can ask for more.
 """
 
