@@ -170,7 +170,7 @@ def _advice(name: str, source: str, status: int, log: Path) -> str:
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
     return (
         f"go install {source} failed with status {status}:\n{tail}\n"
-        f"It needs about 3 GB of free disk and a Go module proxy."
+        f"It needs about 3 GB of free disk and a Go module proxy (GOPROXY)."
         f" Then try again: python -m tools.gobuild {name}\n"
         f"Or put a `{PROGRAMS[name].command}` of your own on PATH. The whole log is in {log}"
     )

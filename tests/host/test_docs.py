@@ -35,7 +35,9 @@ def facts() -> tuple[list[list[str]], list[str]]:
     return keys, codes
 
 
-def test_every_key_is_documented_with_what_is_allowed(facts: tuple[list[list[str]], list[str]]) -> None:
+def test_every_key_is_documented_with_what_is_allowed(
+    facts: tuple[list[list[str]], list[str]],
+) -> None:
     text = (ROOT / "docs" / "configuration.md").read_text()
     documented = re.findall(r"^\| `([a-z_.]+)` \| [^|]* \| ([^|]*) \|", text, re.M)
     assert [list(row) for row in documented] == facts[0]
