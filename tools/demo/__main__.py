@@ -24,7 +24,6 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
-    TransferSpeedColumn,
 )
 
 from tools.demo.footage_check import contact_sheet, decode_errors, frame_count
@@ -36,7 +35,7 @@ from tools.virtual_board import card
 FOLDER = Path("build/demo")
 FILM = "bench_4mbit"
 UPLINK_BYTES_PER_SEC = 560_000  # what the device is said to reach over Wi-Fi
-MOTION_SEC = 3
+MOTION_SEC = 5
 UPLOAD_DELAY_SEC = 2  # time to copy the clip off the card before it is delivered and deleted
 QUIET_SEC = 60  # with no message for so long something is broken
 # How each clip is started: by the motion sensor or a command, at the trigger's own priority.
@@ -135,19 +134,21 @@ class Demo:
         clip.cloud_path = event["cloud_path"]
         if clip.bar is None:
             label = f"{clip.name} {PRIORITIES[clip.priority]}"
-            clip.bar = self._bars.add_task(label, total=event["file_size"])
+            clip.bar = self._bars.add_task(label, total=event["file_size"], rate=0)
 
     def _on_upload_progress(self, event: Event) -> None:
         clip = self.clips[event["file_path"]]
         if clip.bar is not None:
-            self._bars.update(clip.bar, completed=event["bytes_uploaded"])
+            rate, sent = event["upload_speed_kbps"], event["bytes_uploaded"]
+            self._bars.update(clip.bar, completed=sent, rate=rate)
 
     def _on_upload_completed(self, event: Event) -> None:
         clip = self.clips[event["file_path"]]
         clip.is_delivered = True
         clip.average_speed_kbps = event["average_speed_kbps"]
         if clip.bar is not None:
-            self._bars.update(clip.bar, completed=clip.held_bytes)
+            rate = clip.average_speed_kbps
+            self._bars.update(clip.bar, completed=clip.held_bytes, rate=rate)
 
     def _on_upload_failed(self, event: Event) -> None:
         failure = f"{event['error_code']}: {event['error_message']}"
@@ -191,7 +192,7 @@ def run(clips: int, store: str, console: Console) -> list[Clip]:
             TextColumn("  {task.description}"),
             BarColumn(),
             DownloadColumn(),
-            TransferSpeedColumn(),
+            TextColumn("{task.fields[rate]} kB/s"),
         )
         with Progress(*columns, console=console) as bars:
             demo = Demo(table, console, bars)

@@ -2,10 +2,15 @@
 
 import asyncio
 import contextlib
+import socket
 import threading
 from types import TracebackType
 
 _CHUNK_BYTES = 8192
+# Loopback takes megabytes at once. Ethernet's segment size and a small window make the sender see
+# the speed of the line instead of that of its own buffer.
+_SEGMENT_BYTES = 1460
+_WINDOW_BYTES = 16384
 
 
 class Uplink:
@@ -19,7 +24,7 @@ class Uplink:
 
     def __enter__(self) -> "Uplink":
         self._thread.start()
-        starting = asyncio.start_server(self._serve, "127.0.0.1", 0)
+        starting = asyncio.start_server(self._serve, sock=_narrow_socket(), limit=_WINDOW_BYTES)
         self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result()
         host, port = self._server.sockets[0].getsockname()
         self.address = f"{host}:{port}"
@@ -59,3 +64,11 @@ class Uplink:
                 await asyncio.sleep(len(chunk) / bytes_per_sec)
         if writer.can_write_eof():
             writer.write_eof()
+
+
+def _narrow_socket() -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _WINDOW_BYTES)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SEGMENT_BYTES)
+    listener.bind(("127.0.0.1", 0))
+    return listener
