@@ -47,13 +47,16 @@ class ClipReader:
             raise changed()
         self.update(view)
         self.digest = self._md5.digest()
+        self.close()
         if self._job.md5 and self._job.md5 != self.digest:
             raise UploadError("LOCAL_CORRUPT", "file is not what was recorded")
 
     def close(self):
-        if self._file:
+        file, self._file = self._file, None
+        self._md5 = self.readinto = self.update = None
+        if file:
             try:
-                self._file.close()
+                file.close()
             except OSError as error:  # nothing was written: a card gone now takes nothing with it
                 print("clip_reader: close:", error)
 

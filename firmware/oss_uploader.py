@@ -26,7 +26,6 @@ from firmware.upload_request import prepare
 from http_head import header
 from protocol_error import ProtocolError
 from turns import others_due
-from url import without_query
 
 # One TLS record on the boards: more at once could fail behind an answer that came meanwhile.
 _PIECE_BYTES = const(4096)
@@ -78,11 +77,9 @@ class OssUploader:
         """Deliver the job's file and return the Outcome; UploadError when the proof is missing."""
         clip = ClipReader(job)
         clip.check()
-        grant = await self._ask(job)
-        transfer = _Transfer(self, job, grant, clip, self._views[slot])
+        transfer = _Transfer(self, job, clip, self._views[slot])
         try:
-            transfer.prepare()
-            self.on_started(job, grant)
+            transfer.prepare(await self._ask(job))
             return await transfer.run()
         finally:
             transfer.close()
@@ -101,22 +98,22 @@ class OssUploader:
 class _Transfer:
     """The state of one upload; `up`, the uploader, has what all uploads share."""
 
-    def __init__(self, up, job, grant, clip, view):
-        self._up, self._job, self._grant, self._clip, self._view = up, job, grant, clip, view
+    def __init__(self, up, job, clip, view):
+        self._up, self._job, self._clip, self._view = up, job, clip, view
         self._stream = None
-        self._byte = bytearray(1)
         self._has_talked = False
-        self._started_ms = up.ticks_ms()
 
-    def prepare(self):
-        """Check what the cloud sent and write the request head into the buffer."""
+    def prepare(self, grant):
+        """Check what the cloud sent and write the request head into the buffer; the grant may go."""
+        self._started_ms = self._up.ticks_ms()
         self._request = prepare(
-            self._grant,
+            grant,
             self._job.size_bytes,
             self._view,
             allow_insecure=self._up.allow_insecure,
             unix_time=self._up.unix_time(),
         )
+        self._up.on_started(self._job, grant)
 
     async def run(self):
         """Send the file, hear the answer, judge it."""
@@ -142,7 +139,7 @@ class _Transfer:
         if isinstance(error, asyncio.TimeoutError):
             return self._timed_out()
         answer = await self._answer.last_words()
-        return answer or lost(self._request.url.host, error, self._has_talked)
+        return answer or lost(self._request.host, error, self._has_talked)
 
     def close(self):
         if self._stream:
@@ -150,11 +147,9 @@ class _Transfer:
         self._clip.close()
 
     async def _connect(self):
-        up, host = self._up, self._request.url.host
+        up, host = self._up, self._request.host
         try:
-            self._stream = await up.open_stream(
-                host, self._request.url.port, self._request.url.is_tls
-            )
+            self._stream = await up.open_stream(host, self._request.port, self._request.is_tls)
         except asyncio.TimeoutError:
             raise UploadError("CONNECT_TIMEOUT", "no connection to %s in time" % host)
         except OSError as error:
@@ -176,10 +171,10 @@ class _Transfer:
 
     async def _send_chunks(self, chunks):
         """The product's hottest loop: what it calls for every chunk is native."""
-        up, stream, view, byte = self._up, self._stream, self._view, self._byte
+        up, stream, view, byte = self._up, self._stream, self._view, self._answer.byte
         readinto, update, ticks_ms = self._clip.readinto, self._clip.update, up.ticks_ms
         every, progress_ms, size = up.yield_every, up.progress_ms, len(view)
-        is_plain = not self._request.url.is_tls
+        is_plain = not self._request.is_tls
         others, sent, told_ms = others_due(), 0, self._started_ms
         while chunks:
             count = every if chunks > every else chunks
@@ -211,7 +206,7 @@ class _Transfer:
         Listens before every piece: once a TLS write has failed, MicroPython
         reads nothing more from that connection, not even why it failed.
         """
-        stream, byte = self._stream, self._byte
+        stream, byte = self._stream, self._answer.byte
         while start < end:
             n = stream.read_now(byte)
             if n is not None:
@@ -230,10 +225,10 @@ class _Transfer:
 
     def _outcome(self):
         etag = header(self._answer.head.headers, "etag")
-        upload_proof.check(self._clip.digest, self._request.headers, etag)
+        upload_proof.check(self._clip.digest, self._request.content_md5, etag)
         return Outcome(
-            without_query(self._grant.upload_url),
-            self._grant.cloud_file_path,
+            self._request.cloud_url,
+            self._request.cloud_path,
             etag,
             self._job.size_bytes,
             self._clip.digest,

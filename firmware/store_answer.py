@@ -27,7 +27,7 @@ class StoreAnswer:
         self._window = view[:_WINDOW_BYTES]
         self._idle_timeout_ms = idle_timeout_ms
         self._parser = ResponseParser()
-        self._one = bytearray(1)
+        self.byte = bytearray(1)
 
     async def heard(self, byte, n):
         """The store spoke before it had the body: `read_now(byte)` gave n.
@@ -54,7 +54,7 @@ class StoreAnswer:
     async def last_words(self):
         """The answer that came before the connection broke, as UploadError; None without one."""
         try:
-            await self.heard(self._one, self._stream.read_ready(self._one))
+            await self.heard(self.byte, self._stream.read_ready(self.byte))
         except UploadError as answer:
             return answer
         except (OSError, asyncio.TimeoutError, ProtocolError):

@@ -19,7 +19,9 @@ from protocol_error import ProtocolError
 _START_MARGIN_SEC = const(5)
 
 # url: the parts of the URL; headers: (name, value) pairs; head_bytes: length of the head in the buffer.
-Request = namedtuple("Request", ("url", "headers", "head_bytes"))
+Request = namedtuple(
+    "Request", ("host", "port", "is_tls", "cloud_url", "cloud_path", "content_md5", "head_bytes")
+)
 
 
 def prepare(grant, size_bytes, view, *, allow_insecure, unix_time):
@@ -40,7 +42,22 @@ def prepare(grant, size_bytes, view, *, allow_insecure, unix_time):
     now = grant.server_time or unix_time
     if now and grant.expires_at and grant.expires_at - now < _START_MARGIN_SEC:
         raise UploadError("URL_EXPIRED", "upload URL expired before its use")
-    return Request(parts, headers, head_bytes)
+    return Request(
+        parts.host,
+        parts.port,
+        parts.is_tls,
+        url.without_query(grant.upload_url),
+        grant.cloud_file_path,
+        _content_md5(headers),
+        head_bytes,
+    )
+
+
+def _content_md5(headers):
+    for name, value in headers:
+        if name.lower() == "content-md5":
+            return value
+    return None
 
 
 def _headers(grant, host, size_bytes):

@@ -42,13 +42,15 @@ class TlsError(OSError):
         self.is_certificate = is_certificate
 
 
+_END = StopIteration()  # raised by all waits: a new one would be allocated
+
+
 class _Readiness:
     """Awaitable that ends when a socket can be read or written; one serves for all waits."""
 
     def __init__(self, sock, direction):
         self._sock = sock
         self._direction = direction
-        self._end = StopIteration()
 
     def __iter__(self):
         self._is_queued = False
@@ -58,8 +60,8 @@ class _Readiness:
 
     def __next__(self):
         if self._is_queued:
-            self._end.__traceback__ = None
-            raise self._end
+            _END.__traceback__ = None
+            raise _END
         self._is_queued = True
         if self._direction == _READ:
             return core._io_queue.queue_read(self._sock)
@@ -99,7 +101,7 @@ class Stream:
         self._sock = sock
         self.read_now = sock.readinto
         self.write_now = sock.write
-        self._ready = (_Readiness(sock, _READ), _Readiness(sock, _WRITE))
+        self._ready: list = [None, None]  # made when first waited for
 
     def expire_in(self, lifetime_ms):
         """Close the stream that long from now, whatever it is doing."""
@@ -178,6 +180,8 @@ class Stream:
             raise OSError(EBADF, "connection is closed")
         self._waiting[direction] = asyncio.current_task()
         try:
+            if self._ready[direction] is None:
+                self._ready[direction] = _Readiness(self._sock, direction)
             await self._ready[direction]
         except asyncio.CancelledError:
             self.close()

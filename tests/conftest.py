@@ -22,11 +22,15 @@ SERVERS_FROM_SOURCE = ("minio", "toxiproxy")
 builds = []
 
 
+def pytest_collection_modifyitems(items):
+    """Tests that need no server first, those that need one built from source last."""
+    order = ("unit", "tasks", "host", "live", "board")
+    items.sort(key=lambda item: order.index(item.path.parent.name))
+
+
 def pytest_collection_finish(session):
-    if (
-        any("live" in item.path.parts for item in session.items)
-        and not session.config.option.collectonly
-    ):
+    needed = any(item.path.parent.name in ("live", "host") for item in session.items)
+    if needed and not session.config.option.collectonly:
         for name in SERVERS_FROM_SOURCE:
             command = [sys.executable, "-m", "tools.gobuild", name]
             builds.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL))

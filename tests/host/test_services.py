@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tools import gobuild
 from tools.services import (
     ObjectStore,
     Service,
@@ -32,6 +33,13 @@ ROOT = Path(__file__).resolve().parents[2]
 ALL = [mosquitto, minio, seaweedfs, toxiproxy]
 STORES = [minio, seaweedfs]
 LOOPBACK = {"0100007F", "00000000000000000000000001000000"}  # IPv4 and IPv6 in /proc/net
+
+
+@pytest.fixture(scope="module", autouse=True)
+def servers_from_source() -> None:
+    """Building them takes minutes, which is no test's fault."""
+    for name in ("minio", "toxiproxy"):
+        gobuild.binary(name)
 
 
 def is_alive(pid: int) -> bool:

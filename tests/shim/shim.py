@@ -132,7 +132,7 @@ class _MpTls(_Pollable):
             self.wants = "w"
         except ssl.SSLCertVerificationError as error:
             raise ValueError(error.verify_message) from error
-        except ssl.SSLEOFError as error:
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:  # which one differs by version
             raise OSError(-0x7280, "MBEDTLS_ERR_SSL_CONN_EOF") from error
         except ssl.SSLError as error:
             raise OSError(-0x7780, str(error)) from error
