@@ -14,7 +14,7 @@ from firmware.upload_error import NEVER, PAUSE, RENEW, WAIT, UploadError
 
 _RENEWALS = const(2)  # new URLs within one attempt, should the store's clock disagree with ours
 _CHECK_MS = const(500)  # how often a slot looks whether the camera is ready
-_OFFLINE_PAUSE_MS = const(1000)
+_SHORTEST_PAUSE_MS = const(1000)  # before a try that costs no attempt
 _LONGEST_BACKOFF_MS = const(3600 * 1000)
 
 
@@ -82,6 +82,7 @@ class RetryScheduler:
         finally:
             for task in slots:
                 task.cancel()
+            await asyncio.gather(*slots, return_exceptions=True)
 
     async def _serve(self, slot):
         while True:
@@ -135,9 +136,8 @@ class RetryScheduler:
             self._queue.fail(job, True)
             return self._on_failed(job, error, False)
         if error.retry in (WAIT, PAUSE):
-            delay_ms = max(error.retry_after_sec * 1000, _OFFLINE_PAUSE_MS)
+            delay_ms = max(error.retry_after_sec * 1000, self._retry_delay_ms, _SHORTEST_PAUSE_MS)
             if error.retry == PAUSE:
-                delay_ms = max(delay_ms, self._retry_delay_ms)
                 self._queue.pause(now_ms, delay_ms)
             self._queue.retry(job, now_ms, delay_ms)
             return self._on_failed(job, error, True)

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,6 +149,17 @@ def test_no_card_is_named_and_a_card_put_in_later_works_after_a_reset(bench: Ben
         board.power_cut()
         board.power_on()
         board.wait_for("MQTT link up", 20)
+
+
+def test_the_console_is_left_in_peace_by_the_watchdog(bench: Bench) -> None:
+    bench.config["system"] = {"watchdog_sec": 1}
+    with bench.start(bench.card_with(bench.config)) as board:
+        board.wait_for("MQTT link up", 20)
+        asked = [sys.executable, "-m", "mpremote", "connect", board.port]
+        subprocess.run([*asked, "exec", "import time; time.sleep(3)"], check=True)
+        said = board.serial_log.read_text(errors="replace")
+        assert "camera stopped" in said
+        assert "rst:WDT" not in said
 
 
 def test_the_camera_says_whether_it_is_there(tmp_path: Path) -> None:

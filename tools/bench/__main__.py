@@ -31,7 +31,7 @@ def main() -> int:
     chosen = parser.parse_args().ids or list(MEASUREMENTS)
     if unknown := set(chosen) - set(MEASUREMENTS):
         parser.error(f"{' '.join(sorted(unknown))}: allowed are {' '.join(MEASUREMENTS)}")
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     rows: list[Row] = []
     failed = []
     for name in chosen:
