@@ -5,14 +5,6 @@ def const(value):
     return value
 
 
-def native(function):
-    return function
-
-
-def viper(function):
-    raise NotImplementedError("viper code needs a portable fallback; CPython has no viper")
-
-
 def alloc_emergency_exception_buf(size):
     """CPython always has memory for a traceback."""
 
