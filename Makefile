@@ -33,9 +33,9 @@ check:  ## Lint, format, the laws, types of device files and tools, compile for 
 	@$(RUN) -m tools.check_device
 	@$(RUN) -m mypy
 
-bench:  ## Measure, print the table, write build/bench.json
+bench:  ## Measure, print the table, write build/bench.json (ARGS="P1 P5" for some)
 	@$(SETUP) bench
-	@$(RUN) -m tools.bench
+	@$(RUN) -m tools.bench $(ARGS)
 
 minio:  ## Build the MinIO server into the per-user cache
 	@$(SETUP) minio

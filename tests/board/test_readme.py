@@ -30,7 +30,9 @@ def shown() -> list[str]:
     """The commands in the README's sh blocks, continued lines joined."""
     blocks = re.findall(r"^ *```sh\n(.*?)^ *```", README, re.M | re.S)
     text = "".join(blocks).replace("\\\n", " ")
-    return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    in_blocks = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    in_text = re.findall(r"`(make [a-z]+)`", README)
+    return list(dict.fromkeys(in_blocks + in_text))
 
 
 def words(command: str, **replaced: str) -> list[str]:
@@ -40,6 +42,12 @@ def words(command: str, **replaced: str) -> list[str]:
 
 def ci_runs(command: str, folder: Path) -> None:
     assert f"make --no-print-directory {command.split()[1]}\n" in (ROOT / ".ci" / "run").read_text()
+
+
+def run_target(command: str, folder: Path) -> None:
+    # Of the benchmark one row: all of them take minutes, and figures are no business of a test.
+    part = ["ARGS=P9"] if command == "make bench" else []
+    subprocess.run([*words(command), *part], cwd=ROOT, check=True, stdout=subprocess.PIPE)
 
 
 def run_demo(command: str, folder: Path) -> None:
@@ -170,6 +178,7 @@ def listen(broker: Mosquitto, topic: str) -> list[bytes]:
 # The first pattern that a command matches tells how it is run.
 RUNNERS: list[tuple[str, Callable[[str, Path], None]]] = [
     (r"make (test|check)", ci_runs),
+    (r"make (help|bench)", run_target),
     (r"([A-Z_]+=\w+ )*make demo", run_demo),
     (r"\S+ -m tools\.material convert .*", convert),
     (r"\S+mpremote connect \S+ fs cp .*", put_on_board),
