@@ -19,7 +19,7 @@ class Dialer:
 
     def trust(self, ca_file):
         """Accept, from now on, TLS peers that this CA (a DER file) vouches for; StartUpError."""
-        certificate = read_small_file("upload.ca_file", ca_file, _CA_BYTES)
+        certificate = read_small_file(ca_file, _CA_BYTES)
         try:
             self._tls = net.make_tls_context(certificate)
         except (OSError, ValueError) as error:

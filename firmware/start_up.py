@@ -28,7 +28,7 @@ def load_config(board):
             "insert a card formatted as FAT16 or FAT32 and reset",
         )
     path = board.card_root + "/config.json"
-    text = read_small_file("config.json", path, _CONFIG_BYTES)
+    text = read_small_file(path, _CONFIG_BYTES)
     try:
         return parse(str(text, "utf-8"))
     except UnicodeError:
@@ -37,17 +37,17 @@ def load_config(board):
         raise StartUpError(*["%s: %s" % (path, line) for line in error.errors])
 
 
-def read_small_file(name, path, most_bytes):
+def read_small_file(path, most_bytes):
     """The content of a file the camera needs; StartUpError if it is missing, unreadable or too big."""
     try:
         with open(path, "rb") as file:
             content = file.read(most_bytes + 1)
     except OSError as error:
         if error.errno == ENOENT:
-            raise StartUpError("%s: %s is missing: copy it to the card and reset" % (name, path))
-        raise StartUpError("%s: %s cannot be read (%s)" % (name, path, error))
+            raise StartUpError(path + " is missing: copy it to the card and reset")
+        raise StartUpError("%s cannot be read (%s)" % (path, error))
     if len(content) > most_bytes:
-        raise StartUpError("%s: %s is larger than %d bytes" % (name, path, most_bytes))
+        raise StartUpError("%s is larger than %d bytes" % (path, most_bytes))
     return content
 
 

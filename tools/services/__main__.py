@@ -31,7 +31,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.services", description=__doc__)
     parser.add_argument("service", nargs="+", choices=sorted(SERVICES))
     names = parser.parse_args().service
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT as well: whoever starts this in the background of a script hands it down ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     try:
         with contextlib.ExitStack() as running:
             for name in names:
