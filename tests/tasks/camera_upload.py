@@ -7,6 +7,7 @@ import time
 from collections import namedtuple
 
 import net
+from firmware.messages import Grant
 from firmware.oss_uploader import OssUploader
 from firmware.upload_error import UploadError
 from harness import eq, tmp_dir
@@ -17,19 +18,6 @@ CHUNK_BYTES = 8192
 SECRET = "X-Signature=secret"
 
 Job = namedtuple("Job", ("path", "size_bytes", "priority", "trigger", "attempts", "md5"))
-Grant = namedtuple(
-    "Grant",
-    (
-        "request_id",
-        "upload_url",
-        "method",
-        "content_type",
-        "cloud_file_path",
-        "expires_at",
-        "extra_headers",
-        "server_time",
-    ),
-)
 
 
 def clip(size_bytes, md5=None):
