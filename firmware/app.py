@@ -99,6 +99,7 @@ class Camera:
             self._scheduler.add,
             directory=self._store.directory,
             config=config["upload"],
+            is_recording=lambda path: path == self._recorder.path,
             to_unix=board.to_unix,
             log=log,
         )

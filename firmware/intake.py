@@ -7,14 +7,18 @@ from firmware.upload_queue import Job
 
 
 class Intake:
-    def __init__(self, add, *, directory, config, to_unix, log):
-        """`add(job, at_once=False) -> bool` queues; `config` is the section `upload`."""
+    def __init__(self, add, *, directory, config, is_recording, to_unix, log):
+        """`add(job, at_once=False) -> bool` queues; `config` is the section `upload`.
+
+        `is_recording(path)`: whether that file is being written at this moment.
+        """
         self._add = add
         self._directory = directory + "/"
         self._is_on = config["enable_cloud_upload"]
         self._takes_motion = config["auto_upload_motion_recordings"]
         self._takes_others = config["auto_upload_new_recordings"]
         self._deletes = config["delete_after_upload"]
+        self._is_recording = is_recording
         self._to_unix = to_unix
         self._log = log
 
@@ -40,14 +44,21 @@ class Intake:
         """
         for path, trigger in clips:
             if self._deletes and self._is_wanted(trigger):
-                self._log("found on the card: " + path)
-                self._add(self._found(path, default_priority(trigger)), at_once=True)
+                job = self._found(path, default_priority(trigger))
+                if job.size_bytes:
+                    self._log("found on the card: " + path)
+                    self._add(job, at_once=True)
+                else:  # the power went before its first flush
+                    self._log("found on the card, empty: " + path)
 
     def file(self, path, priority):
         """Queue a recording by hand; ValueError for a path that is none, OSError if it is gone."""
         name = base_name(path)
         if path not in (name, self._directory + name) or not name:
             raise ValueError("path: allowed are files in " + self._directory)
+        if self._is_recording(self._directory + name):
+            # It would be delivered in part, and then deleted under the recorder's hands.
+            raise ValueError("path: is being recorded; allowed are finished files")
         if not self._add(self._found(self._directory + name, priority), at_once=True):
             raise ValueError("path: is in the queue already")
 

@@ -52,6 +52,11 @@ class SdRecorder:
     def is_recording(self):
         return self._path is not None
 
+    @property
+    def path(self):
+        """The file that is being written, or None."""
+        return self._path
+
     def start(self, trigger, priority):
         """Record from the next IDR picture on; of several calls the highest priority counts."""
         if not (self._is_wanted or self.is_recording) or priority > self._priority:

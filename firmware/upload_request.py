@@ -18,7 +18,7 @@ from protocol_error import ProtocolError
 # A URL that expires sooner could do so while the connection is made.
 _START_MARGIN_SEC = const(5)
 
-# url: the parts of the URL; headers: (name, value) pairs; head_bytes: length of the head in the buffer.
+# cloud_url: without its query; content_md5: as the head names it, or None; head_bytes: of the buffer.
 Request = namedtuple(
     "Request", ("host", "port", "is_tls", "cloud_url", "cloud_path", "content_md5", "head_bytes")
 )

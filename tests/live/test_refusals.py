@@ -142,3 +142,18 @@ def test_without_a_cloud_the_request_times_out(
         failed = camera.events.wait("upload_failed", 20)
         assert failed["error_code"] == "NO_RESPONSE"
         assert Path(clip["file_path"]).stat().st_size == clip["file_size"]
+
+
+def test_a_recording_that_goes_on_cannot_be_uploaded(
+    interpreter: str, broker: Mosquitto, film: Footage, tmp_path: Path
+) -> None:
+    with Camera(interpreter, tmp_path, broker, film) as camera:
+        camera.events.command("trigger", duration_sec=3)
+        started = camera.events.wait("recording_started", 20)
+        camera.events.command("upload_file", command_id="7", path=started["file_path"])
+        refused = camera.events.next(10)
+        while refused.get("command_id") != "7" or "success" not in refused:
+            refused = camera.events.next(10)
+        assert not refused["success"] and "being recorded" in refused["error_message"]
+        clip = camera.events.wait("recording_completed", 20)
+        assert Path(clip["file_path"]).stat().st_size == clip["file_size"]

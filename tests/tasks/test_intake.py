@@ -20,10 +20,12 @@ class Rig:
         self.directory = tmp_dir()
         self.jobs = []
         self.accepts = True
+        self.recording = None
         self.intake = Intake(
             self.add,
             directory=self.directory,
             config=config,
+            is_recording=lambda path: path == self.recording,
             to_unix=lambda changed: 1700000000,
             log=lambda text: None,
         )
@@ -68,6 +70,23 @@ def test_found_clips_go_at_once_at_their_trigger_s_priority():
     path = rig.file("s0000003.ts")
     rig.intake.adopt([(path, "security_alert")])
     eq(rig.jobs, [(path, 3, "security_alert", 1700000000, True)])
+
+
+def test_an_empty_file_of_a_power_cut_is_no_clip():
+    rig = Rig()
+    rig.intake.adopt([(rig.file("m0000001.ts", 0), "motion_detection")])
+    eq(rig.jobs, [])
+
+
+def test_a_file_that_is_being_recorded_is_refused():
+    rig = Rig()
+    rig.recording = rig.file("m0000001.ts")
+    for path in ("m0000001.ts", rig.recording):
+        assert "being recorded" in str(raises(ValueError, rig.intake.file, path, 3))
+    eq(rig.jobs, [])
+    rig.recording = None
+    rig.intake.file("m0000001.ts", 3)
+    eq(len(rig.jobs), 1)
 
 
 def test_found_clips_stay_where_delivered_ones_do():
