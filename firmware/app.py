@@ -95,6 +95,7 @@ class Camera:
             self._link.publish, self._topics, unix_time=board.unix_time, log=log
         )
         self._scheduler = self._build_scheduler(config["upload"])
+        self._recorder = self._build_recorder(config["recorder"], config["source"])
         self._intake = Intake(
             self._scheduler.add,
             directory=self._store.directory,
@@ -103,7 +104,6 @@ class Camera:
             to_unix=board.to_unix,
             log=log,
         )
-        self._recorder = self._build_recorder(config["recorder"], config["source"])
         self._trigger = self._build_trigger(config["motion"])
         self._build_control()
 
