@@ -7,10 +7,8 @@ plain words, and the camera does not start.
 
 import asyncio
 import gc
-import os
 import sys
-from binascii import hexlify
-from time import ticks_add, ticks_diff, ticks_ms
+from time import ticks_diff, ticks_ms
 
 from micropython import const
 
@@ -20,22 +18,18 @@ from firmware.clip_store import ClipStore
 from firmware.clock_keeper import ClockKeeper
 from firmware.control import Control
 from firmware.dialer import Dialer
-from firmware.intake import Intake
 from firmware.motion_trigger import MotionTrigger
 from firmware.mqtt_link import MqttLink
-from firmware.oss_uploader import OssUploader
-from firmware.presign_client import PresignClient
-from firmware.retry_scheduler import RetryScheduler
 from firmware.sd_recorder import SdRecorder
 from firmware.sources.replay import ReplaySource
 from firmware.start_up import StartUpError, load_config, require_file
-from firmware.upload_queue import UploadQueue
+from firmware.trigger import parse_priority
 from firmware.upload_reporter import UploadReporter
+from firmware.uploads import Uploads
 from motion import MotionDetector
 from supervise import Supervisor
 from umqtt_codec import MqttCodec
 
-_BLOCK_BYTES = const(8192)
 _MQTT_TIMEOUT_MS = const(10000)
 _MQTT_RETRY_MS = (1000, 60000)
 _MQTT_QUEUE = const(32)
@@ -49,20 +43,25 @@ def log(text, error=None):
         sys.print_exception(error)
 
 
-def start():
-    """Run the camera on this board until it is stopped by Ctrl-C."""
+def start(on_built=None):
+    """Run the camera on this board until it is stopped by Ctrl-C; `on_built(camera)` gets it first.
+
+    A main.py of one's own:
+
+        start(lambda camera: camera.set_completion_callback(print))
+    """
     from firmware.board import Board
 
     board = Board()
     try:
-        asyncio.run(main(board))
+        asyncio.run(main(board, on_built))
     except KeyboardInterrupt:
         log("camera stopped")
     finally:
         board.release_watchdog()
 
 
-async def main(board):
+async def main(board, on_built=None):
     """Start the camera; a board whose tasks keep dying is reset."""
     log("camera %s" % VERSION)
     try:
@@ -72,6 +71,8 @@ async def main(board):
         for line in error.lines:
             log("camera not started: " + line)
         return
+    if on_built:
+        on_built(camera)
     gc.collect()
     gc.threshold(-1)  # boot.py set it: from here on only what is short-lived is allocated
     dead = await camera.run()
@@ -80,7 +81,7 @@ async def main(board):
 
 
 class Camera:
-    """All parts of one camera, joined by callables."""
+    """All parts of one camera, joined by callables; its verbs are the product specification's."""
 
     def __init__(self, board, config):
         self._board = board
@@ -94,18 +95,29 @@ class Camera:
         self._reporter = UploadReporter(
             self._link.publish, self._topics, unix_time=board.unix_time, log=log
         )
-        self._scheduler = self._build_scheduler(config["upload"])
-        self._recorder = self._build_recorder(config["recorder"], config["source"])
-        self._intake = Intake(
-            self._scheduler.add,
-            directory=self._store.directory,
-            config=config["upload"],
-            is_recording=lambda path: path == self._recorder.path,
-            to_unix=board.to_unix,
+        self._uploads = Uploads(
+            board,
+            config,
+            self._store,
+            link=self._link,
+            dialer=self._dialer,
+            reporter=self._reporter,
+            topics=self._topics,
             log=log,
         )
+        self._recorder = self._build_recorder(config["recorder"], config["source"])
         self._trigger = self._build_trigger(config["motion"])
         self._build_control()
+        monitor = self._uploads.monitor
+        self.get_upload_statistics = monitor.get_upload_statistics
+        self.get_current_upload_progress = monitor.get_current_upload_progress
+        self.set_progress_callback = monitor.set_progress_callback
+        self.set_completion_callback = monitor.set_completion_callback
+        self.enable_cloud_upload = self._uploads.enable
+
+    def upload_file_to_cloud(self, path, priority="NORMAL"):
+        """Queue a file of the recordings directory; ValueError says what is allowed, OSError if it is gone."""
+        self._uploads.intake.file(path, parse_priority(priority))
 
     def open(self):
         """Touch the card and the network for the first time; StartUpError if that fails."""
@@ -113,16 +125,16 @@ class Camera:
         if self._config["upload"]["ca_file"]:
             self._dialer.trust(self._config["upload"]["ca_file"])
         try:
-            self._intake.adopt(self._store.open())
+            self._uploads.intake.open()
         except OSError as error:
-            raise StartUpError("%s cannot be used (%s)" % (self._store.directory, error))
+            raise StartUpError("the SD card cannot be used (%s)" % error)
         self._board.start_network(**self._config["network"])
 
     async def run(self):
         """Run every task; returns the name of one that cannot be kept alive."""
         add = self._supervisor.add
         add("mqtt_link", self._link.run)
-        add("retry_scheduler", self._scheduler.run)
+        add("retry_scheduler", self._uploads.scheduler.run)
         add("sd_recorder", self._recorder.run)
         add("motion_trigger", self._trigger.run)
         if self._config["time"]["ntp_host"]:
@@ -157,45 +169,6 @@ class Camera:
             on_down=lambda reason: log("MQTT link down: " + reason),
         )
 
-    def _build_scheduler(self, config):
-        board, reporter, slots = self._board, self._reporter, config["max_concurrent_uploads"]
-        signer = PresignClient(
-            lambda payload: self._link.publish(self._topics.upload_request, payload, 1),
-            self._upload_request,
-            new_request_id=lambda: "upload_" + hexlify(board.random_bytes(4)).decode(),
-            timeout_ms=config["request_timeout_sec"] * 1000,
-            log=log,
-        )
-        self._link.subscribe(self._topics.upload_response, signer.on_response)
-        uploader = OssUploader(
-            signer.request_url,
-            self._dialer.open_stream,
-            buffers=[board.buffer(_BLOCK_BYTES) for _ in range(slots)],
-            timeout_ms=config["upload_timeout_sec"] * 1000,
-            idle_timeout_ms=config["idle_timeout_sec"] * 1000,
-            allow_insecure=config["allow_insecure_upload"],
-            on_started=reporter.upload_started,
-            on_progress=reporter.upload_progress,
-            ticks_ms=ticks_ms,
-            unix_time=board.unix_time,
-        )
-        return RetryScheduler(
-            uploader.upload,
-            UploadQueue(ticks_add=ticks_add, ticks_diff=ticks_diff),
-            slots=slots,
-            is_ready=self._is_ready,
-            remove_file=os.remove,
-            ticks_ms=ticks_ms,
-            randbits=board.randbits,
-            upload_delay_ms=config["upload_delay_sec"] * 1000,
-            retry_delay_ms=config["retry_delay_sec"] * 1000,
-            max_attempts=config["retry_max_attempts"],
-            delete_after_upload=config["delete_after_upload"],
-            on_completed=reporter.upload_completed,
-            on_failed=reporter.upload_failed,
-            log=log,
-        )
-
     def _build_recorder(self, config, source):
         replay = ReplaySource(
             source["path"],
@@ -209,9 +182,10 @@ class Camera:
             replay,
             buffer=self._board.buffer(mpegts.BUFFER_BYTES),
             unix_time=self._board.unix_time,
-            on_started=self._reporter.recording_started,
+            on_started=self._clip_started,
             on_clip=self._clip_done,
-            on_error=self._reporter.recording_failed,
+            on_error=self._clip_failed,
+            on_grown=self._uploads.intake.grown,
             max_clip_ms=config["max_clip_sec"] * 1000,
             new_path=self._store.new_path,
         )
@@ -234,8 +208,8 @@ class Camera:
     def _build_control(self):
         control = Control(
             fire=self._trigger.fire,
-            upload_file=self._intake.file,
-            requeue_failed=self._scheduler.requeue_failed,
+            upload_file=self._uploads.intake.file,
+            requeue_failed=self._uploads.scheduler.requeue_failed,
             respond=lambda payload: self._link.publish(self._topics.command_response, payload, 1),
             log=log,
         )
@@ -252,22 +226,22 @@ class Camera:
             log=log,
         )
 
-    def _is_ready(self):
-        return self._link.is_up and self._board.unix_time() is not None
-
     def _link_up(self):
         log("MQTT link up")
-        self._scheduler.requeue_failed(even_hopeless=False)
+        self._uploads.scheduler.network_is_back()
+        self._uploads.intake.look_again()
 
-    def _upload_request(self, request_id, job):
-        now = self._board.unix_time()
-        stamp = (job.started_unix or now) + self._config["time"]["utc_offset_min"] * 60
-        name = messages.cloud_name(self._id, self._board.date(stamp), messages.base_name(job.path))
-        return messages.upload_request(self._id, request_id, job, name, now)
+    def _clip_started(self, path, trigger, priority):
+        self._uploads.intake.started(path, trigger, priority)
+        self._reporter.recording_started(path, trigger, priority)
 
     def _clip_done(self, clip):
+        self._uploads.intake.clip(clip)
         self._reporter.recording_completed(clip)
-        self._intake.clip(clip)
+
+    def _clip_failed(self, path, error):
+        self._uploads.intake.broken()
+        self._reporter.recording_failed(path, error)
 
     async def _feed_watchdog(self):
         timeout_ms = self._config["system"]["watchdog_sec"] * 1000

@@ -1,4 +1,4 @@
-"""The recordings directory: names for new clips, and the clips an earlier run left.
+"""The recordings directory: names for new clips, and what lies in it.
 
 Names are numbered on from the highest number on the card, so that no clip ever
 gets the name of one that is still there.
@@ -16,36 +16,30 @@ class ClipStore:
         self._next_number = 1
 
     def open(self):
-        """Make the directory if need be and list the clips in it: `(path, trigger)`, oldest first.
-
-        Names that are not ours are left alone. Raises OSError when the card cannot be read.
-        """
+        """Make the directory if need be. Raises OSError when the card cannot be used."""
         if not is_there(self.directory):
             os.mkdir(self.directory)
-        found = []
-        for entry in self._entries():
-            parsed = parse_clip_name(entry)
-            if parsed is None:
-                self._log("not a clip, left alone: %s/%s" % (self.directory, entry))
+
+    def entries(self):
+        """The names in the directory, in the card's order; numbers go on behind the highest."""
+        names = os.ilistdir(self.directory)
+        while True:
+            try:
+                name = next(names)[0]
+            except StopIteration:
+                return
+            except UnicodeError:  # a damaged name hides itself, not those after it
+                self._log("damaged name in " + self.directory)
                 continue
-            found.append((parsed[1], parsed[0], self.directory + "/" + entry))
-            self._next_number = max(self._next_number, parsed[1] + 1)
-        return [(path, trigger) for _, trigger, path in sorted(found)]
+            parsed = parse_clip_name(name)
+            if parsed:
+                self._next_number = max(self._next_number, parsed[1] + 1)
+            yield name
 
     def new_path(self, trigger):
         path = self.directory + "/" + clip_name(trigger, self._next_number)
         self._next_number += 1
         return path
-
-    def _entries(self):
-        entries = os.ilistdir(self.directory)
-        while True:
-            try:
-                yield next(entries)[0]
-            except StopIteration:
-                return
-            except UnicodeError:  # a damaged name hides itself, not those after it
-                self._log("damaged name in " + self.directory)
 
 
 def is_there(path):

@@ -10,6 +10,8 @@ Pure: no IO.
 import json
 from io import StringIO
 
+from firmware.upload_windows import parse_window
+
 _REQUIRED = object()
 
 
@@ -73,6 +75,21 @@ class _OneOf:
         return "one of " + ", ".join('"%s"' % v for v in self.values)
 
 
+class _TextList:
+    """A list of at most `most` strings of 1..`high` characters."""
+
+    def __init__(self, most, high):
+        self.most, self.high = most, high
+
+    def accepts(self, value):
+        if not isinstance(value, list) or len(value) > self.most:
+            return False
+        return all(isinstance(text, str) and 1 <= len(text) <= self.high for text in value)
+
+    def __str__(self):
+        return "a list of at most %d texts of 1..%d characters" % (self.most, self.high)
+
+
 _ID_CHARACTERS_SHOWN = "A-Z a-z 0-9 _ -"
 _ID_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
@@ -114,6 +131,13 @@ SCHEMA = (
     ("upload", "retry_delay_sec", _Whole(0, 86400), 60),
     ("upload", "allow_insecure_upload", _Flag(), False),
     ("upload", "ca_file", _Text(0, 255), ""),
+    ("upload", "allowed_hosts", _TextList(8, 253), ()),
+    ("upload", "bandwidth_limit_kbps", _Whole(0, 1000000), 0),
+    ("upload", "low_window", _Text(0, 11), ""),
+    ("upload", "normal_window", _Text(0, 11), ""),
+    ("upload", "multipart_threshold_kb", _Whole(64, 2097151), 16384),
+    ("upload", "live_upload", _Flag(), False),
+    ("upload", "compress", _OneOf("none", "gzip"), "none"),
     ("system", "watchdog_sec", _Whole(0, 3600), 30),
 )
 
@@ -194,6 +218,11 @@ def _check_together(config, errors):
     if config["network"]["interface"] == "wlan" and not config["network"]["ssid"]:
         errors.append("network.ssid is missing: wlan needs the name of the network")
     upload = config["upload"]
+    for key in ("low_window", "normal_window"):
+        try:
+            parse_window(upload[key])
+        except ValueError as error:
+            errors.append("upload.%s is %s: %s" % (key, json.dumps(upload[key]), error))
     if not upload["allow_insecure_upload"] and not upload["ca_file"]:
         errors.append(
             "upload.ca_file is missing: give the path on the card of the store's CA"

@@ -1,72 +1,215 @@
-"""Which recordings become uploads: new clips, what an earlier run left, what somebody asks for."""
+"""Which recordings become uploads: new clips, what an earlier run left, what somebody asks for.
+
+A clip has its journal record from its first moment, so that a power cut in the
+middle of it is known for what it is: at the next start the file is cut to whole
+packets and goes out as recovered. Files that no record knows are adopted.
+"""
+
+from errno import ENOENT
 
 from firmware.clip_store import file_facts
+from firmware.growth import Growth
+from firmware.job import DELIVERED, FAILED, HOPELESS, RECORDING, WAITING, Job
 from firmware.messages import base_name
 from firmware.trigger import HISTORICAL, MOTION, default_priority, parse_clip_name
-from firmware.upload_queue import Job
+from firmware.upload_error import UploadError
+from mpegts import PACKET_BYTES
+from protocol_error import ProtocolError
 
 
 class Intake:
-    def __init__(self, add, *, directory, config, is_recording, to_unix, log):
-        """`add(job, at_once=False) -> bool` queues; `config` is the section `upload`.
+    def __init__(
+        self,
+        scheduler,
+        journal,
+        store,
+        *,
+        config,
+        live_from_bytes,
+        unix_time,
+        to_unix,
+        on_failed,
+        log,
+    ):
+        """`scheduler` has add, finish, grow and delete_delivered; `config` is the section `upload`.
 
-        `is_recording(path)`: whether that file is being written at this moment.
+        `live_from_bytes`: from which size on a clip goes out while it is recorded,
+        None for never. on_failed(job, error, will_retry) is told of files that are gone.
         """
-        self._add = add
-        self._directory = directory + "/"
-        self._is_on = config["enable_cloud_upload"]
+        self._scheduler = scheduler
+        self._journal = journal
+        self._store = store
+        self.is_on = config["enable_cloud_upload"]
         self._takes_motion = config["auto_upload_motion_recordings"]
         self._takes_others = config["auto_upload_new_recordings"]
         self._deletes = config["delete_after_upload"]
-        self._is_recording = is_recording
+        self._live_from_bytes = live_from_bytes
+        self._unix_time = unix_time
         self._to_unix = to_unix
+        self._on_failed = on_failed
         self._log = log
+        self._path = None  # of the recording that goes on
+        self._job = None  # its job, if it has one
+        self._has_left_out = False
+
+    def started(self, path, trigger, priority):
+        """A recording began: keep its job before anybody hears of it."""
+        self._path, self._job = path, None
+        if not self._is_wanted(trigger):
+            return
+        job = Job(path, 0, priority, trigger, state=RECORDING, started_unix=self._unix_time())
+        if self._add(job):
+            self._job = job
+
+    def grown(self, size_bytes):
+        """So much of the recording that goes on is on the card for good."""
+        job = self._job
+        if job is None or self._live_from_bytes is None or size_bytes < self._live_from_bytes:
+            return
+        job.size_bytes = size_bytes
+        if job.growth:
+            return job.growth.reach(size_bytes)
+        job.growth = Growth()
+        job.growth.reach(size_bytes)
+        self._scheduler.grow(job)
 
     def clip(self, clip):
-        """Queue a new clip if its kind is to be uploaded."""
-        if self._is_wanted(clip.trigger):
-            job = Job(
-                clip.path,
-                clip.size_bytes,
-                clip.priority,
-                clip.trigger,
-                md5=clip.md5,
-                clip=clip,
-                started_unix=clip.started_unix,
-            )
-            self._add(job)
+        """The recording ended: its job may go; whether that is kept, if it is wanted."""
+        job, self._job, self._path = self._job, None, None
+        if job:
+            job.finish(clip)
+            return self._scheduler.finish(job)
+        if not self._is_wanted(clip.trigger):
+            return True
+        job = Job(clip.path, 0, clip.priority, clip.trigger, started_unix=clip.started_unix)
+        job.finish(clip)
+        return self._add(job)
 
-    def adopt(self, clips):
-        """Queue what an earlier run left on the card: `(path, trigger)` pairs. Raises OSError.
+    def broken(self):
+        """The recording failed: what is on the card of it goes out, now or after the next start."""
+        job, self._job, self._path = self._job, None, None
+        if job:
+            try:
+                self._recover(job)
+            except OSError as error:
+                self._log("left for the next start: " + job.path, error)
 
-        Only where delivered clips are deleted: elsewhere what is on the card may
-        be in the cloud already.
-        """
-        for path, trigger in clips:
-            if self._deletes and self._is_wanted(trigger):
-                job = self._found(path, default_priority(trigger))
-                if job.size_bytes:
-                    self._log("found on the card: " + path)
-                    self._add(job, at_once=True)
-                else:  # the power went before its first flush
-                    self._log("found on the card, empty: " + path)
+    def open(self):
+        """Take up what earlier runs left: jobs and files. Raises OSError."""
+        self._journal.open()
+        self._store.open()
+        marks, queue = self._look_through(), self._journal.queue
+        for row in queue.rows_in((RECORDING, WAITING, FAILED, HOPELESS, DELIVERED)):
+            state = queue.state(row)
+            if not marks[row] or state == RECORDING or (state == DELIVERED and self._deletes):
+                try:
+                    self._settle(row)
+                except OSError as error:
+                    self._log("left for the next start: journal row %d" % row, error)
+
+    def look_again(self, was_off=False):
+        """Adopt what there was no room for, if there was such."""
+        if self._has_left_out or was_off:
+            self._has_left_out = False
+            self._look_through()
 
     def file(self, path, priority):
         """Queue a recording by hand; ValueError for a path that is none, OSError if it is gone."""
-        name = base_name(path)
-        if path not in (name, self._directory + name) or not name:
-            raise ValueError("path: allowed are files in " + self._directory)
-        if self._is_recording(self._directory + name):
+        name, directory = base_name(path), self._store.directory + "/"
+        if path not in (name, directory + name) or not name:
+            raise ValueError("path: allowed are files in " + directory)
+        if not self.is_on:
+            raise ValueError("path: upload.enable_cloud_upload is off")
+        if directory + name == self._path:
             # It would be delivered in part, and then deleted under the recorder's hands.
             raise ValueError("path: is being recorded; allowed are finished files")
-        if not self._add(self._found(self._directory + name, priority), at_once=True):
+        if self._journal.find(directory + name) is not None:
             raise ValueError("path: is in the queue already")
+        try:
+            if not self._scheduler.add(self._found(directory + name, priority), at_once=True):
+                raise ValueError("path: the queue is full")
+        except ProtocolError as error:
+            raise ValueError(str(error))
+
+    def _look_through(self):
+        """Adopt the clips that no record knows, oldest first; marks of the rows that have a file."""
+        marks = bytearray(self._journal.most)
+        unknown = []
+        for name in self._store.entries():
+            path = self._store.directory + "/" + name
+            if self._journal.mark(path, marks) or path == self._path:
+                continue
+            parsed = parse_clip_name(name)
+            if parsed:
+                unknown.append((parsed[1], parsed[0], path))
+            else:
+                self._log("not a clip, left alone: " + path)
+        unknown.sort()
+        for _, trigger, path in unknown:
+            if self._is_wanted(trigger):
+                self._adopt(path, trigger, marks)
+        return marks
+
+    def _adopt(self, path, trigger, marks):
+        job = self._found(path, default_priority(trigger))
+        if not job.size_bytes:  # the power went before its first flush
+            self._log("found on the card, empty: " + path)
+        elif self._add(job, at_once=True):
+            self._log("found on the card: " + path)
+            self._journal.mark(path, marks)
+
+    def _settle(self, row):
+        """Bring a job of an earlier run to its end that was neither waiting nor has its file."""
+        job = self._journal.load(row)
+        if job is None:
+            return self._journal.drop(row)
+        if job.state == DELIVERED:
+            return self._settle_delivered(job)
+        if job.state == RECORDING:
+            return self._recover(job)
+        self._journal.remove(job)
+        self._on_failed(job, UploadError("FILE_MISSING", "file is not on the card"), False)
+
+    def _settle_delivered(self, job):
+        if self._deletes:
+            return self._scheduler.delete_delivered(job)
+        self._journal.remove(job)  # its file was deleted by hand
+
+    def _recover(self, job):
+        """Queue what there is of a recording that was never ended."""
+        try:
+            size_bytes = file_facts(job.path)[0] // PACKET_BYTES * PACKET_BYTES
+        except OSError as error:
+            if error.errno != ENOENT:
+                raise
+            size_bytes = 0
+        if not size_bytes:
+            self._log("nothing was recorded before the power went: " + job.path)
+            return self._journal.remove(job)
+        self._log("recovered: %s, %d bytes" % (job.path, size_bytes))
+        job.cut(size_bytes)
+        self._scheduler.finish(job, at_once=True)
+
+    def _add(self, job, at_once=False):
+        """Whether the job is kept; if not, its file is looked for again later."""
+        try:
+            if self._scheduler.add(job, at_once=at_once):
+                return True
+            self._log("queue is full, left for later: " + job.path)
+        except (OSError, ProtocolError) as error:
+            self._log("cannot be queued, left for later: " + job.path, error)
+        self._has_left_out = True
+        return False
 
     def _found(self, path, priority):
         size_bytes, changed = file_facts(path)
         parsed = parse_clip_name(base_name(path))
         trigger = parsed[0] if parsed else HISTORICAL
-        return Job(path, size_bytes, priority, trigger, started_unix=self._to_unix(changed))
+        job = Job(path, size_bytes, priority, trigger, started_unix=self._to_unix(changed))
+        if parsed and size_bytes % PACKET_BYTES:
+            job.size_bytes -= size_bytes % PACKET_BYTES
+            job.is_recovered = True
+        return job
 
     def _is_wanted(self, trigger):
-        return self._is_on and (self._takes_motion if trigger == MOTION else self._takes_others)
+        return self.is_on and (self._takes_motion if trigger == MOTION else self._takes_others)

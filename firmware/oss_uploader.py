@@ -1,11 +1,11 @@
-"""One clip at a time from the card to the object store, over a presigned URL.
+"""One clip at a time from the card to the object store, over presigned URLs.
 
-    ask for a URL -> connect -> request head -> chunk, chunk, ... last -> answer -> proof
+    ask for a URL -> send the file, whole or in parts -> proof -> tell the cloud -> its word
 
 An upload ends with an Outcome only when the store has shown that it holds the
-very bytes of the file; every other end is an UploadError. Between chunks the
-store is listened to, so that a refusal stops the body at once. Redirects are
-refused: a URL is signed for one host.
+very bytes of the file, to the camera or to the cloud, and the cloud says so too
+where it wants to be asked; every other end is an UploadError, of which the cloud
+is told as well. Redirects never lead away from TLS or the allowed hosts.
 
 Invariant: the file is only read, in pieces that fit the slot's buffer; file and
 connection are closed however the upload ends.
@@ -13,27 +13,28 @@ connection are closed however the upload ends.
 
 import asyncio
 from collections import namedtuple
-from time import ticks_add, ticks_diff
+from time import ticks_diff
 
-from micropython import const
-
+import url
 from firmware import upload_proof
-from firmware.clip_reader import ClipReader, card_error, changed
-from firmware.network_error import lost, timed_out, unreachable
-from firmware.store_answer import StoreAnswer
-from firmware.upload_error import UploadError
-from firmware.upload_request import prepare
-from http_head import header
+from firmware.body_sender import BodySender
+from firmware.clip_reader import ClipReader
+from firmware.part_upload import PartUpload
+from firmware.upload_error import NEVER, UploadError
+from firmware.upload_messages import MULTIPART, PUT, complete_fields, request_fields
+from firmware.upload_request import usable_sec
 from protocol_error import ProtocolError
-from turns import others_due
 
-# One TLS record on the boards: more at once could fail behind an answer that came meanwhile.
-_PIECE_BYTES = const(4096)
-
-# md5: 16 bytes; etag: as the store sent it, or None; cloud_url: without its query.
+# md5: 16 bytes; etag: as the store sent it, or None; cloud_url: without its query;
+# sent_bytes: how many went out now, for parts may have been stored before.
 Outcome = namedtuple(
-    "Outcome", ("cloud_url", "cloud_path", "etag", "size_bytes", "md5", "duration_ms")
+    "Outcome",
+    ("cloud_url", "cloud_path", "etag", "size_bytes", "md5", "duration_ms", "sent_bytes"),
 )
+
+
+def _nothing(_):
+    """For what nobody listens to; also: no."""
 
 
 class OssUploader:
@@ -52,13 +53,25 @@ class OssUploader:
         on_progress,
         ticks_ms,
         unix_time,
+        complete=None,
+        report=_nothing,
+        on_part=_nothing,
+        must_suspend=_nothing,
+        limiter=None,
+        allowed_hosts=(),
+        multipart_bytes=None,
         yield_every=4,
         progress_ms=1000,
     ):
-        """`await request_url(job)` gives a grant, `await open_stream(host, port, tls)` a net.Stream.
+        """`await request_url(job, fields)` gives a grant, `await open_stream(host, port, tls)` a net.Stream.
 
-        on_started(job, grant); on_progress(job, sent_bytes, total_bytes, elapsed_ms) at
-        most every progress_ms and once all is sent. `unix_time()` is None while unknown.
+        on_started(job, grant); on_progress(job, sent_bytes, total_bytes, bytes_per_sec)
+        at most every progress_ms and once all is sent. `unix_time()` is None while unknown.
+        `await complete(fields)` tells the cloud that all is stored and gives its ack,
+        report(fields) that an upload failed. on_part(job): what the job knows of its
+        parts has changed. must_suspend(job): whether to stop at the end of a part.
+        `limiter.take(n_bytes, now_ms)` says how long to wait. Files of more than
+        multipart_bytes may go in parts, and those that still grow.
         """
         self.request_url = request_url
         self.open_stream = open_stream
@@ -69,174 +82,159 @@ class OssUploader:
         self.on_progress = on_progress
         self.ticks_ms = ticks_ms
         self.unix_time = unix_time
+        self.complete = complete
+        self.report = report
+        self.on_part = on_part
+        self.must_suspend = must_suspend
+        self.limiter = limiter
+        self.allowed_hosts = tuple(host.lower() for host in allowed_hosts)
+        self.multipart_bytes = multipart_bytes
         self.yield_every = yield_every
         self.progress_ms = progress_ms
         self._views = [memoryview(buffer) for buffer in buffers]
 
     async def upload(self, job, slot):
         """Deliver the job's file and return the Outcome; UploadError when the proof is missing."""
-        clip = ClipReader(job)
-        clip.check()
-        transfer = _Transfer(self, job, clip, self._views[slot])
-        try:
-            transfer.prepare(await self._ask(job))
-            return await transfer.run()
-        finally:
-            transfer.close()
+        may_begin_anew = True
+        while True:
+            run = _Run(self, job, self._views[slot])
+            try:
+                return await run.deliver()
+            except UploadError as error:
+                is_gone = error.code == "NO_UPLOAD" and job.upload_id is not None
+                run.failed(error)
+                if not (is_gone and may_begin_anew):
+                    raise
+                may_begin_anew = False
+            except asyncio.CancelledError:
+                run.report("failed", "CANCELLED")
+                raise
+            finally:
+                run.close()
 
-    async def _ask(self, job):
+
+class _Run:
+    """One try to deliver one job; `up`, the uploader, has what all uploads share."""
+
+    def __init__(self, up, job, view):
+        self._up, self._job, self._view = up, job, view
+        self._clip = ClipReader(job)
+        self._grant = self._sender = self._parts = None
+        self._is_confirming = False
+
+    async def deliver(self):
+        job = self._job
+        self._clip.check()
+        resume = None
+        if job.upload_id:
+            resume = {"upload_id": job.upload_id, "next_part": job.parts_done + 1}
+        grant = await self._ask(resume)
+        self._sender = BodySender(self._up, job, self._view)
+        if grant.mode != PUT:
+            return await self._in_parts(grant)
+        if job.growth and not job.growth.is_done:
+            await self._end_of_recording()
+            return await self.deliver()
+        if job.upload_id:
+            self._forget_parts()
+        return await self._whole(grant)
+
+    def failed(self, error):
+        """Tell the cloud why this came to nothing; an upload in parts may be over for good."""
+        is_over = error.retry == NEVER or error.code in ("INTEGRITY", "NO_UPLOAD")
+        is_over = is_over and self._job.upload_id is not None
+        # Whoever was not answered does not know that it failed.
+        if not (self._is_confirming and error.code in ("NO_RESPONSE", "MQTT_UNAVAILABLE")):
+            self.report("aborted" if is_over else "failed", error.code)
+        if is_over:
+            self._forget_parts()
+
+    def report(self, outcome, code):
+        grant, job = self._grant, self._job
+        if grant.requires_complete if grant else outcome == "aborted":
+            self._up.report(complete_fields(grant, job, outcome, error_code=code))
+
+    def close(self):
+        for one in (self._sender, self._parts, self._clip):
+            if one:
+                one.close()
+
+    async def _ask(self, resume):
+        up, job, fields = self._up, self._job, None
+        if up.complete:
+            is_large = up.multipart_bytes is not None and job.size_bytes > up.multipart_bytes
+            is_growing = job.growth and not job.growth.is_done
+            fields = request_fields(job, is_large or is_growing or resume, resume)
         try:
-            return await self.request_url(job)
+            grant = await up.request_url(job, fields)
         except asyncio.TimeoutError:
             raise UploadError("NO_RESPONSE", "no upload URL in time")
         except OSError as error:
             raise UploadError("MQTT_UNAVAILABLE", "cannot ask for an upload URL: %s" % error)
         except ProtocolError as error:
             raise UploadError("BAD_RESPONSE", str(error))
+        if grant.requires_complete and not up.complete:
+            raise UploadError("BAD_RESPONSE", "the cloud grants what was not asked for")
+        self._grant = grant
+        return grant
 
+    async def _end_of_recording(self):
+        """The cloud wants the file in one piece: wait until it is one."""
+        growth = self._job.growth
+        while not growth.is_done:
+            await growth.changed()
+            if self._up.must_suspend(self._job):
+                raise UploadError("SUSPENDED", "gives way to another upload")
 
-class _Transfer:
-    """The state of one upload; `up`, the uploader, has what all uploads share."""
+    def _forget_parts(self):
+        self._job.forget_parts()
+        self._up.on_part(self._job)
 
-    def __init__(self, up, job, clip, view):
-        self._up, self._job, self._clip, self._view = up, job, clip, view
-        self._stream = None
-        self._has_talked = False
+    async def _whole(self, grant):
+        job, sender, clip = self._job, self._sender, self._clip
+        usable_sec(grant, self._up.unix_time())
+        sender.check(grant, grant.upload_url, job.size_bytes)
+        self._up.on_started(job, grant)
+        etag = None
+        try:
+            content_md5, etag = await sender.send(grant, grant.upload_url, clip)
+        except UploadError as error:
+            if error.code != "ALREADY_EXISTS" or not grant.requires_complete:
+                raise
+            # An answer that got lost could have been a success: the cloud can tell.
+            digest, has_proof = job.md5 or await clip.read_through(self._view), False
+        else:
+            digest = clip.digest
+            has_proof = upload_proof.is_proven(digest, content_md5, etag)
+            if not grant.requires_complete:
+                upload_proof.check(digest, content_md5, etag)
+        return await self._finish(digest, has_proof, etag)
 
-    def prepare(self, grant):
-        """Check what the cloud sent and write the request head into the buffer; the grant may go."""
-        self._started_ms = self._up.ticks_ms()
-        self._request = prepare(
-            grant,
-            self._job.size_bytes,
-            self._view,
-            allow_insecure=self._up.allow_insecure,
-            unix_time=self._up.unix_time(),
-        )
+    async def _in_parts(self, grant):
+        parts = self._parts = PartUpload(self._up, self._job, self._view, self._sender, self._ask)
         self._up.on_started(self._job, grant)
+        await parts.run(grant)
+        reader = parts.reader
+        parts_digest = reader.parts_digest() if grant.mode == MULTIPART else None
+        return await self._finish(reader.digest, parts.has_proof(), None, parts_digest)
 
-    async def run(self):
-        """Send the file, hear the answer, judge it."""
-        self._clip.open()
-        await self._connect()
-        failure = None
-        try:
-            await self._send()
-            await self._answer.collect()
-        except asyncio.TimeoutError:
-            failure = self._timed_out()
-        except ProtocolError as error:
-            failure = UploadError("BAD_RESPONSE", str(error))
-        except OSError as error:
-            failure = await self._broken(error)
-        failure = self._answer.refusal() or failure
-        if failure:
-            raise failure
-        return self._outcome()
-
-    async def _broken(self, error):
-        error = self._stream.failure(error)
-        if isinstance(error, asyncio.TimeoutError):
-            return self._timed_out()
-        answer = await self._answer.last_words()
-        return answer or lost(self._request.host, error, self._has_talked)
-
-    def close(self):
-        if self._stream:
-            self._stream.close()
-        self._clip.close()
-
-    async def _connect(self):
-        up, host = self._up, self._request.host
-        try:
-            self._stream = await up.open_stream(host, self._request.port, self._request.is_tls)
-        except asyncio.TimeoutError:
-            raise UploadError("CONNECT_TIMEOUT", "no connection to %s in time" % host)
-        except OSError as error:
-            raise unreachable(host, error)
-        self._stream.expire_in(max(0, up.timeout_ms - self._elapsed_ms()))
-        self._answer = StoreAnswer(self._stream, self._view, up.idle_timeout_ms)
-
-    async def _send(self):
-        await self._stream.write(self._view, self._request.head_bytes, self._up.idle_timeout_ms)
-        self._has_talked = True
-        size, total = len(self._view), self._job.size_bytes
-        chunks = max(0, total - 1) // size  # all but the last piece, which has 1..size bytes
-        await self._send_chunks(chunks)
-        # The last piece completes the object, so the file is judged before it goes.
-        left = total - chunks * size
-        self._clip.read_last(self._view[:left])
-        await self._push(0, left)
-        self._tell(total)
-
-    async def _send_chunks(self, chunks):
-        """The product's hottest loop: what it calls for every chunk is native."""
-        up, stream, view, byte = self._up, self._stream, self._view, self._answer.byte
-        readinto, update, ticks_ms = self._clip.readinto, self._clip.update, up.ticks_ms
-        every, progress_ms, size = up.yield_every, up.progress_ms, len(view)
-        is_plain = not self._request.is_tls
-        others, sent, told_ms = others_due(), 0, self._started_ms
-        while chunks:
-            count = every if chunks > every else chunks
-            write = stream.write_now
-            for _ in range(count):
-                try:
-                    n = readinto(view)
-                except OSError as error:
-                    raise card_error(error)
-                if n != size:
-                    raise changed()
-                update(view)
-                n = is_plain and write(view) or 0
-                if n != size:
-                    await self._push(n, size)
-            chunks -= count
-            sent += count * size
-            n = stream.read_now(byte)
-            if n is not None:
-                await self._answer.heard(byte, n)
-            if ticks_diff(ticks_ms(), told_ms) >= progress_ms:
-                told_ms = self._tell(sent)
-            if next(others):
-                await asyncio.sleep_ms(0)
-
-    async def _push(self, start, end):
-        """Write a part of the buffer, waiting for room where need be.
-
-        Listens before every piece: once a TLS write has failed, MicroPython
-        reads nothing more from that connection, not even why it failed.
-        """
-        stream, byte = self._stream, self._answer.byte
-        while start < end:
-            n = stream.read_now(byte)
-            if n is not None:
-                await self._answer.heard(byte, n)
-            # A refused TLS write is repeated with the same bytes, which it asks for.
-            n = stream.write_now(self._view, start, min(_PIECE_BYTES, end - start))
-            if n:
-                start += n
-            else:
-                await stream.writable(self._up.idle_timeout_ms)
-
-    def _tell(self, sent_bytes):
-        elapsed_ms = self._elapsed_ms()
-        self._up.on_progress(self._job, sent_bytes, self._job.size_bytes, elapsed_ms)
-        return ticks_add(self._started_ms, elapsed_ms)
-
-    def _outcome(self):
-        etag = header(self._answer.head.headers, "etag")
-        upload_proof.check(self._clip.digest, self._request.content_md5, etag)
+    async def _finish(self, digest, has_proof, etag, parts_digest=None):
+        """All is stored: hear what the cloud says, if it wants to be asked."""
+        grant, job = self._grant, self._job
+        cloud_url = grant.upload_url or (grant.parts[0][1] if grant.parts else "")
+        if grant.requires_complete:
+            self._is_confirming = True
+            ack = await self._up.complete(
+                complete_fields(grant, job, "stored", digest=digest, parts_digest=parts_digest)
+            )
+            upload_proof.check_ack(ack, job.size_bytes, has_proof)
+            cloud_url, etag = ack.cloud_url or cloud_url, ack.etag or etag
         return Outcome(
-            self._request.cloud_url,
-            self._request.cloud_path,
+            url.without_query(cloud_url),
+            grant.cloud_file_path,
             etag,
-            self._job.size_bytes,
-            self._clip.digest,
-            self._elapsed_ms(),
+            job.size_bytes,
+            digest,
+            ticks_diff(self._up.ticks_ms(), self._sender.started_ms),
+            self._sender.sent_bytes,
         )
-
-    def _elapsed_ms(self):
-        return ticks_diff(self._up.ticks_ms(), self._started_ms)
-
-    def _timed_out(self):
-        return timed_out(self._elapsed_ms(), self._up.timeout_ms, self._up.idle_timeout_ms)

@@ -1,31 +1,40 @@
 """When each clip is uploaded, how often it is tried, and when its file may go.
 
-The queue orders; slots run. A slot takes a due job only while the camera is
-`ready` (link up, clock known), so time spent offline costs no attempt. A file
-is deleted after its Outcome, that is after the store's proof, and never else.
+The journal keeps the jobs and tells who is next; slots run. A slot takes a due job
+only while the camera is `ready` (link up, clock known), so time spent offline
+costs no attempt, and an attempt that stored another part of a file costs none.
+
+Invariant: a file is deleted after its Outcome, that is after the store's proof,
+once the journal has it as delivered, and never else.
 """
 
 import asyncio
+from errno import ENOENT
 
 from micropython import const
 
 from backoff import full_jitter
-from firmware.upload_error import NEVER, PAUSE, RENEW, WAIT, UploadError
+from firmware.job import DELIVERED, FAILED, HOPELESS, RECORDING, RUNNING, WAITING
+from firmware.trigger import URGENT
+from firmware.upload_error import NEVER, PAUSE, RENEW, SUSPEND, WAIT, UploadError
 
 _RENEWALS = const(2)  # new URLs within one attempt, should the store's clock disagree with ours
 _CHECK_MS = const(500)  # how often a slot looks whether the camera is ready
 _SHORTEST_PAUSE_MS = const(1000)  # before a try that costs no attempt
 _LONGEST_BACKOFF_MS = const(3600 * 1000)
+_LONGEST_SPREAD_MS = const(10000)  # over which a fleet's cameras come back after an outage
+_INTEGRITY_ATTEMPTS = const(2)
 
 
 class RetryScheduler:
     def __init__(
         self,
         upload,
-        queue,
+        journal,
         *,
         slots,
         is_ready,
+        is_open,
         remove_file,
         ticks_ms,
         randbits,
@@ -33,19 +42,25 @@ class RetryScheduler:
         retry_delay_ms,
         max_attempts,
         delete_after_upload,
+        statistics,
         on_completed,
         on_failed,
+        on_suspended,
         log,
     ):
         """`await upload(job, slot)` gives an Outcome or raises UploadError.
 
-        on_completed(job, outcome) and on_failed(job, error, will_retry) are
-        plain callables, as are is_ready(), remove_file(path), log(text, error=None).
+        `journal` is an UploadJournal; `is_open(priority)` tells whether its window is open.
+        `statistics` is an UploadStatistics that the journal keeps. on_completed(job, outcome),
+        on_failed(job, error, will_retry) and on_suspended(job) are plain callables, as
+        are is_ready(), remove_file(path), log(text, error=None).
         """
         self._upload = upload
-        self._queue = queue
+        self._journal = journal
+        self._queue = journal.queue
         self._slots = slots
         self._is_ready = is_ready
+        self._is_open = is_open
         self._remove_file = remove_file
         self._ticks_ms = ticks_ms
         self._randbits = randbits
@@ -53,26 +68,77 @@ class RetryScheduler:
         self._retry_delay_ms = retry_delay_ms
         self._max_attempts = max_attempts
         self._delete_after_upload = delete_after_upload
+        self._statistics = statistics
         self._on_completed = on_completed
         self._on_failed = on_failed
+        self._on_suspended = on_suspended
         self._log = log
+        self._running = {}  # row: job
+        self._growing = {}  # row: job of a clip that goes out while it is recorded
         self._wake = asyncio.Event()
 
     def add(self, job, *, at_once=False):
-        """Queue a job after the upload delay; False if its file is queued already."""
-        is_new = self._queue.add(job, self._ticks_ms(), 0 if at_once else self._upload_delay_ms)
+        """Keep and queue a job, after the upload delay; False when there is room for no more.
+
+        OSError when the card does not take it, ProtocolError for too long a path.
+        """
+        if not self._journal.add(job):
+            return False
+        if job.state == WAITING:
+            self._release(job.row, at_once)
+        return True
+
+    def grow(self, job):
+        """A clip that was added as RECORDING goes out while it grows (`job.growth`)."""
+        self._growing[job.row] = job
+        self._queue.postpone(job.row, self._ticks_ms(), 0)
         self.wake()
-        return is_new
+
+    def finish(self, job, *, at_once=False):
+        """The recording of a job that was added as RECORDING ended; whether the job is kept so."""
+        is_live = self._growing.pop(job.row, None) is not None
+        if job.row in self._running:
+            job.state = RUNNING
+        is_kept = self._journal.save(job)
+        if job.state == RUNNING:
+            return is_kept
+        if is_kept:
+            self._release(job.row, is_live or at_once)
+        else:  # the next start finds it
+            self._queue.set_state(job.row, RECORDING)
+        return is_kept
 
     def requeue_failed(self, even_hopeless=True):
         """Try failed jobs again, as if new; returns how many there are."""
-        count = self._queue.requeue_failed(self._ticks_ms(), even_hopeless)
+        count = 0
+        for row in self._journal.failed_rows(even_hopeless):
+            count += 1
+            if self._queue.state(row) == HOPELESS:
+                self._revive(row)
+            self._queue.postpone(row, self._ticks_ms(), 0)
         self.wake()
         return count
+
+    def network_is_back(self):
+        """Try again what failed, but not in step with all other cameras."""
+        spread_ms = min(self._retry_delay_ms, _LONGEST_SPREAD_MS)
+        self._queue.pause(self._ticks_ms(), full_jitter(spread_ms, spread_ms, 0, self._randbits))
+        self.requeue_failed(even_hopeless=False)
 
     def wake(self):
         """Look at the queue now: something changed."""
         self._wake.set()
+
+    def must_suspend(self, job):
+        """Whether a job should give up its slot at a part's end: for an URGENT one, or for its window."""
+        if not self._is_open(job.priority):
+            return True
+        if len(self._running) < self._slots or job.priority == URGENT:
+            return False
+        row = self._queue.next_row(self._ticks_ms(), self._is_open)
+        if row is None or self._queue.priority(row) < URGENT:
+            return False
+        return job is min(self._running.values(), key=lambda one: one.priority)
 
     async def run(self):
         """Serve the queue with all slots, for ever."""
@@ -86,15 +152,39 @@ class RetryScheduler:
 
     async def _serve(self, slot):
         while True:
-            job = self._queue.take(self._ticks_ms()) if self._is_ready() else None
+            job = self._take() if self._is_ready() else None
             if job is None:
                 await self._rest()
                 continue
+            self._running[job.row] = job
             try:
                 await self._attempt(job, slot)
             except BaseException:
-                self._queue.retry(job, self._ticks_ms(), 0)
+                self._queue.postpone(job.row, self._ticks_ms(), 0)
                 raise
+            finally:
+                del self._running[job.row]
+
+    def _take(self):
+        """The next job, from the card; None if there is none, or the card does not give it."""
+        row = self._queue.take(self._ticks_ms(), self._is_open)
+        if row is None:
+            return None
+        if row in self._growing:
+            job = self._growing[row]
+            job.state = RUNNING
+            return job
+        try:
+            job = self._journal.load(row)
+        except OSError as error:
+            self._log("queue cannot be read", error)
+            self._queue.postpone(row, self._ticks_ms(), _SHORTEST_PAUSE_MS)
+            return None
+        if job is None:
+            self._log("queue: a damaged record is left out")
+            self._journal.drop(row)
+            return None
+        return job
 
     async def _rest(self):
         self._wake.clear()
@@ -107,11 +197,13 @@ class RetryScheduler:
 
     async def _attempt(self, job, slot):
         """One attempt, with as many URLs as it needs."""
-        renewals = 0
+        renewals, parts_before = 0, job.parts_done
         while True:
             try:
                 outcome = await self._upload(job, slot)
             except UploadError as error:
+                if job.parts_done > parts_before:
+                    job.attempts = 0
                 if error.retry == RENEW and renewals < _RENEWALS:
                     renewals += 1
                     continue
@@ -121,36 +213,63 @@ class RetryScheduler:
             return self._completed(job, outcome)
 
     def _completed(self, job, outcome):
-        self._queue.done(job)
-        if self._delete_after_upload:
-            try:
-                self._remove_file(job.path)
-            except OSError as error:
-                self._log("delivered, but cannot be deleted: " + job.path, error)
+        job.state = DELIVERED
+        self._statistics.delivered(outcome.size_bytes, outcome.duration_ms)
+        is_kept = self._journal.save(job)
         self._on_completed(job, outcome)
+        if self._delete_after_upload and is_kept:
+            self.delete_delivered(job)
+
+    def delete_delivered(self, job):
+        """Delete the file of a job that the journal has as delivered."""
+        try:
+            self._remove_file(job.path)
+        except OSError as error:
+            if error.errno != ENOENT:  # tried again at the next start
+                return self._log("delivered, but cannot be deleted: " + job.path, error)
+        self._journal.remove(job)
 
     def _failed(self, job, error):
-        now_ms = self._ticks_ms()
-        if error.retry == NEVER:
-            job.attempts += 1
-            self._queue.fail(job, True)
-            return self._on_failed(job, error, False)
+        now_ms, row = self._ticks_ms(), job.row
+        if error.retry == SUSPEND:
+            self._queue.postpone(row, now_ms, 0)
+            return self._on_suspended(job)
         if error.retry in (WAIT, PAUSE):
             delay_ms = max(error.retry_after_sec * 1000, self._retry_delay_ms, _SHORTEST_PAUSE_MS)
             if error.retry == PAUSE:
                 self._queue.pause(now_ms, delay_ms)
-            self._queue.retry(job, now_ms, delay_ms)
+            self._queue.postpone(row, now_ms, delay_ms)
             return self._on_failed(job, error, True)
         job.attempts += 1
-        will_retry = job.attempts < self._max_attempts
-        if will_retry:
-            self._queue.retry(job, now_ms, self._delay_ms(job, error))
+        will_retry = error.retry != NEVER and job.attempts < self._most_attempts(error)
+        self._statistics.failed(will_retry)
+        if error.code == "FILE_MISSING":
+            self._journal.remove(job)
         else:
-            self._queue.fail(job, False)
+            job.state = WAITING if will_retry else HOPELESS if error.retry == NEVER else FAILED
+            self._journal.save(job)
+            if will_retry:
+                self._queue.postpone(row, now_ms, self._delay_ms(job, error))
         self._on_failed(job, error, will_retry)
+
+    def _most_attempts(self, error):
+        """One more try from the beginning for what the store has wrong, however many others get."""
+        if error.code == "INTEGRITY":
+            return min(self._max_attempts, _INTEGRITY_ATTEMPTS)
+        return self._max_attempts
 
     def _delay_ms(self, job, error):
         jittered = full_jitter(
             self._retry_delay_ms, _LONGEST_BACKOFF_MS, job.attempts - 1, self._randbits
         )
         return max(jittered, error.retry_after_sec * 1000)
+
+    def _release(self, row, at_once):
+        self._queue.postpone(row, self._ticks_ms(), 0 if at_once else self._upload_delay_ms)
+        self.wake()
+
+    def _revive(self, row):
+        job = self._journal.load(row)
+        if job:
+            job.state, job.attempts = WAITING, 0
+            self._journal.save(job)

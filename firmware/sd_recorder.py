@@ -28,11 +28,22 @@ _PAUSE_AFTER_ERROR_90K = const(5 * 90000)
 
 class SdRecorder:
     def __init__(
-        self, source, *, buffer, unix_time, on_started, on_clip, on_error, max_clip_ms, new_path
+        self,
+        source,
+        *,
+        buffer,
+        unix_time,
+        on_started,
+        on_clip,
+        on_error,
+        max_clip_ms,
+        new_path,
+        on_grown=None,
     ):
         """`buffer` has mpegts.BUFFER_BYTES; `new_path(trigger)` names a clip.
 
-        on_started(path, trigger, priority), on_clip(Clip), on_error(path, OSError).
+        on_started(path, trigger, priority), on_clip(Clip), on_error(path, OSError);
+        on_grown(bytes that are on the card for good), after every unit.
         """
         self._source = source
         self._muxer = TsMuxer(buffer)
@@ -41,6 +52,7 @@ class SdRecorder:
         self._on_started = on_started
         self._on_clip = on_clip
         self._on_error = on_error
+        self._on_grown = on_grown
         self._max_clip_90k = max_clip_ms * _PER_MS
         self._new_path = new_path
         self._is_wanted = False
@@ -120,7 +132,9 @@ class SdRecorder:
                 self._writer.write_block()
                 await asyncio.sleep_ms(0)  # an IDR picture may be many blocks
         except OSError as error:
-            self._fail(error)
+            return self._fail(error)
+        if self._on_grown:
+            self._on_grown(self._writer.flushed_bytes)
 
     def _finish(self, end_90k=None):
         """Close the clip, if there is one; `end_90k` is when its last frame ended, if known."""

@@ -18,16 +18,36 @@ _WINDOW_BYTES = const(512)
 _BLANK = bytes(_WINDOW_BYTES)
 
 
+class Redirect(UploadError):
+    """The store wants the request to be made again elsewhere: at `location`."""
+
+    def __init__(self, status, location):
+        super().__init__("BAD_RESPONSE", "store answered %d: redirected" % status)
+        self.location = location
+
+
 class StoreAnswer:
-    """Reads one response from the stream through `view`, which nobody needs any more by then."""
+    """Reads one response from the stream through `view`, which nobody needs any more by then.
+
+    `head` is None until the response's is complete. Nothing is held before the
+    store speaks, for that is when the upload needs the most memory.
+    """
 
     def __init__(self, stream, view, idle_timeout_ms):
         self.head = None
         self._stream = stream
-        self._window = view[:_WINDOW_BYTES]
+        self._view = view
         self._idle_timeout_ms = idle_timeout_ms
-        self._parser = ResponseParser()
+        self._parser = None
         self.byte = bytearray(1)
+
+    def has_begun(self):
+        """Whether the store has said anything."""
+        return self._parser is not None
+
+    def is_reusable(self):
+        """Once collected: whether the connection may carry another request."""
+        return self._parser.is_reusable()
 
     async def heard(self, byte, n):
         """The store spoke before it had the body: `read_now(byte)` gave n.
@@ -39,7 +59,7 @@ class StoreAnswer:
         while n is not None:
             if n == 0:
                 raise OSError(ECONNRESET, "closed by the store")
-            self._parser.feed(byte)
+            self._feed(byte)
             event = self._parser.next_event()
             if event is not NEED_DATA:
                 self.head = event
@@ -63,10 +83,12 @@ class StoreAnswer:
 
     async def collect(self):
         """Read the response to its end, or as much of it as matters."""
+        if self._parser is None:
+            self._feed(await self._receive())
         event = self._parser.next_event()
         while event is not END:
             if event is NEED_DATA:
-                self._parser.feed(await self._receive())
+                self._feed(await self._receive())
             else:
                 self.head = event
             event = self._parser.next_event()
@@ -78,7 +100,15 @@ class StoreAnswer:
         status, body = self.head.status, self._parser.body
         if status < 300 and not is_error_document(body):
             return None
+        location = header(self.head.headers, "location") if status in (307, 308) else None
+        if location:
+            return Redirect(status, location)
         return classify_response(status, body, header(self.head.headers, "retry-after"))
+
+    def _feed(self, data):
+        if self._parser is None:
+            self._parser = ResponseParser()
+        self._parser.feed(data)
 
     async def _receive(self):
         """The next bytes of the response.
@@ -87,7 +117,7 @@ class StoreAnswer:
         end in a reset, reports the reset alone. The bytes before it are in the
         buffer all the same; a response holds no NUL, so blanks mark their end.
         """
-        window = self._window
+        window = self._view[:_WINDOW_BYTES]
         window[:] = _BLANK
         try:
             n = await self._stream.readinto(window, self._idle_timeout_ms)

@@ -13,6 +13,7 @@ RETRY = "retry"  # after a back-off, an attempt is spent
 RENEW = "renew"  # with a new URL at once, no attempt is spent
 WAIT = "wait"  # until the network is back, no attempt is spent
 PAUSE = "pause"  # the whole queue: the store takes no more
+SUSPEND = "suspend"  # until the more urgent is done, no attempt is spent, nobody is told
 NEVER = "never"
 
 CLASSES = {
@@ -28,6 +29,7 @@ CLASSES = {
     "SIGNATURE_MISMATCH": NEVER,
     "ACCESS_DENIED": NEVER,
     "UNAUTHORIZED": NEVER,
+    "BAD_REQUEST": NEVER,
     "STORE_UNAVAILABLE": RETRY,
     "RATE_LIMITED": RETRY,
     "STORE_FULL": PAUSE,
@@ -45,6 +47,9 @@ CLASSES = {
     "NO_MEMORY": RETRY,
     "CANCELLED": NEVER,
     "NO_UPLOAD": RETRY,
+    "ALREADY_EXISTS": RETRY,
+    "POSITION_CONFLICT": RENEW,
+    "SUSPENDED": SUSPEND,
 }
 
 # <Code> of S3, MinIO, SeaweedFS and OSS error documents.
@@ -66,18 +71,43 @@ _BY_STORE_CODE = {
     "QpsLimitExceeded": "RATE_LIMITED",
     "UploadTrafficRateLimitExceeded": "RATE_LIMITED",
     "TotalTrafficRateLimitExceeded": "RATE_LIMITED",
+    "DownloadTrafficRateLimitExceeded": "RATE_LIMITED",
+    "RequestThrottled": "RATE_LIMITED",
     "InternalError": "STORE_UNAVAILABLE",
     "ServiceUnavailable": "STORE_UNAVAILABLE",
     "ServerBusy": "STORE_UNAVAILABLE",
+    "OperationAborted": "STORE_UNAVAILABLE",
+    "ConditionalRequestConflict": "STORE_UNAVAILABLE",
+    "XMinioServerNotInitialized": "STORE_UNAVAILABLE",
+    "XMinioBackendDown": "STORE_UNAVAILABLE",
+    "XMinioReadQuorum": "STORE_UNAVAILABLE",
+    "XMinioWriteQuorum": "STORE_UNAVAILABLE",
     "XMinioStorageFull": "STORE_FULL",
     "XMinioAdminBucketQuotaExceeded": "STORE_FULL",
     "QuotaExceeded": "STORE_FULL",
     "BadDigest": "INTEGRITY",
     "InvalidDigest": "INTEGRITY",
     "XAmzContentSHA256Mismatch": "INTEGRITY",
+    "XAmzContentChecksumMismatch": "INTEGRITY",
+    "InvalidPart": "INTEGRITY",
+    "InvalidPartOrder": "INTEGRITY",
+    "FilePartStale": "INTEGRITY",
     "IncompleteBody": "CONNECTION_LOST",
     "RequestTimeout": "TIMEOUT",
+    "ClientDisconnected": "CONNECTION_LOST",
     "NoSuchUpload": "NO_UPLOAD",
+    "PreconditionFailed": "ALREADY_EXISTS",
+    "FileAlreadyExists": "ALREADY_EXISTS",
+    "FileImmutable": "ALREADY_EXISTS",
+    "ObjectNotAppendable": "ALREADY_EXISTS",
+    "PositionNotEqualToLength": "POSITION_CONFLICT",
+    "EntityTooSmall": "BAD_RESPONSE",
+    "EntityTooLarge": "BAD_RESPONSE",
+    "AppendTooLarge": "BAD_RESPONSE",
+    "KeyTooLongError": "BAD_PATH",
+    "InvalidObjectName": "BAD_PATH",
+    "XMinioInvalidObjectName": "BAD_PATH",
+    "XMinioInvalidResourceName": "BAD_PATH",
 }
 
 # What AccessDenied means, by its text; OSS also numbers its causes in <EC>.
@@ -94,6 +124,7 @@ _BY_STATUS = {
     401: "ACCESS_DENIED",
     403: "ACCESS_DENIED",
     408: "TIMEOUT",
+    412: "ALREADY_EXISTS",
     429: "RATE_LIMITED",
     507: "STORE_FULL",
 }

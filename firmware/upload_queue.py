@@ -1,120 +1,155 @@
-"""The clips that wait for the cloud: who is next, and who may try again when.
+"""Who is next, among any number of jobs: what must be known of each to choose, and no more.
 
-Order is priority, then age. A job is `waiting` (perhaps not before a certain
-tick), `running` in a slot, or `failed` until somebody re-queues it; delivered
-jobs are gone. Jobs hold what a request needs and nothing of the file.
+A job is a row of a few numbers; the job itself stays in the journal, at the same
+row. Order is priority, then age. A waiting job may have to wait until a certain
+tick; recording, running and failed ones are not chosen.
 
 Pure: no IO.
 """
 
-_WAITING = "waiting"
-_RUNNING = "running"
-_FAILED = "failed"
+import struct
+from array import array
 
+from micropython import const
 
-class Job:
-    """One file to deliver; `started_unix` is None while the clock was unknown."""
+from firmware.job import FREE, RUNNING, WAITING
 
-    def __init__(
-        self, path, size_bytes, priority, trigger, *, md5=None, clip=None, started_unix=None
-    ):
-        self.path = path
-        self.size_bytes = size_bytes
-        self.priority = priority
-        self.trigger = trigger
-        self.md5 = md5
-        self.duration_ms = clip.duration_ms if clip else 0
-        self.height = clip.height if clip else 0
-        self.started_unix = started_unix
-        self.attempts = 0
-        self.state = _WAITING
-        self.is_hopeless = False  # failed in a way that trying again does not mend
-        self.not_before_ms = None
+_GROWTH = const(64)  # rows at a time
+_NAME_BYTES = const(4)
 
 
 class UploadQueue:
-    def __init__(self, *, ticks_add, ticks_diff):
+    """`most` is the number of rows there may be."""
+
+    def __init__(self, *, most, ticks_add, ticks_diff):
+        self.most = most
         self._ticks_add = ticks_add
         self._ticks_diff = ticks_diff
-        self._jobs = []  # oldest first
+        self._states = bytearray()
+        self._priorities = bytearray()
+        self._names = bytearray()  # a hash of the path each
+        self._orders = array("I")  # lower is older
+        self._due = array("I")  # not before this tick; 0 for at once
         self._paused_until_ms = None
+        self._used = 0
 
     def __len__(self):
-        return len(self._jobs)
+        return self._used
 
-    def find(self, path):
-        for job in self._jobs:
-            if job.path == path:
-                return job
-        return None
+    def free_row(self):
+        """A row for a new job, None when there is room for no more."""
+        row = self._states.find(bytes((FREE,)))
+        if row < 0 and len(self._states) < self.most:
+            row = len(self._states)
+            self._extend_to(row)
+        return row if row >= 0 else None
 
-    def add(self, job, now_ms, delay_ms=0):
-        """Queue a job; a path that is already there is not queued twice (returns False)."""
-        if self.find(job.path):
-            return False
-        self._jobs.append(job)
-        self._postpone(job, now_ms, delay_ms)
-        return True
+    def put(self, row, job, name):
+        """Fill a row; `name` is the hash of the path."""
+        self._extend_to(row)
+        if self._states[row] == FREE:
+            self._used += 1
+        self._states[row] = job.state
+        self._priorities[row] = job.priority
+        self._orders[row] = job.order
+        self._due[row] = 0
+        struct.pack_into("<I", self._names, row * _NAME_BYTES, name)
 
-    def take(self, now_ms):
-        """The next job whose time has come, now running; None if there is none."""
+    def remove(self, row):
+        if self._states[row] != FREE:
+            self._used -= 1
+        self._states[row] = FREE
+        self._names[row * _NAME_BYTES : (row + 1) * _NAME_BYTES] = bytes(_NAME_BYTES)
+
+    def state(self, row):
+        return self._states[row]
+
+    def set_state(self, row, state):
+        self._states[row] = state
+
+    def postpone(self, row, now_ms, delay_ms):
+        """Let the job wait, not to be chosen before the delay is over."""
+        self._states[row] = WAITING
+        self._due[row] = (self._ticks_add(now_ms, delay_ms) or 1) if delay_ms > 0 else 0
+
+    def rows_named(self, name):
+        """The rows that may have the path with this hash."""
+        key = struct.pack("<I", name)
+        at = self._names.find(key)
+        while at >= 0:
+            row, rest = divmod(at, _NAME_BYTES)
+            if not rest and self._states[row] != FREE:
+                yield row
+            at = self._names.find(key, at + 1)
+
+    def rows_in(self, states):
+        """All rows in one of these states, in no order."""
+        for row in range(len(self._states)):
+            if self._states[row] in states:
+                yield row
+
+    def count(self, state):
+        return self._states.count(bytes((state,)))
+
+    def take(self, now_ms, is_open):
+        """The row of the next job whose time has come, now running; None if there is none.
+
+        `is_open(priority)`: whether jobs of that priority may start now.
+        """
+        row = self.next_row(now_ms, is_open)
+        if row is not None:
+            self._states[row] = RUNNING
+        return row
+
+    def next_row(self, now_ms, is_open):
+        """The row that take() would choose."""
         if self._pause_ms(now_ms):
             return None
         best = None
-        for job in self._jobs:
-            if job.state == _WAITING and self._wait_ms(job, now_ms) == 0:
-                if best is None or job.priority > best.priority:
-                    best = job
-        if best:
-            best.state = _RUNNING
+        for row in self.rows_in((WAITING,)):
+            if best is not None and not self._is_before(row, best):
+                continue
+            if self._wait_ms(row, now_ms) == 0 and is_open(self._priorities[row]):
+                best = row
         return best
+
+    def priority(self, row):
+        return self._priorities[row]
 
     def next_due_ms(self, now_ms):
         """How long until a job is due: 0 for at once, None when nothing waits."""
         soonest = None
-        for job in self._jobs:
-            if job.state == _WAITING:
-                wait_ms = self._wait_ms(job, now_ms)
-                if soonest is None or wait_ms < soonest:
-                    soonest = wait_ms
+        for row in self.rows_in((WAITING,)):
+            wait_ms = self._wait_ms(row, now_ms)
+            if soonest is None or wait_ms < soonest:
+                soonest = wait_ms
         return None if soonest is None else max(soonest, self._pause_ms(now_ms))
 
     def pause(self, now_ms, delay_ms):
-        """Hand out nothing for that long."""
+        """Choose nothing for that long."""
         self._paused_until_ms = self._ticks_add(now_ms, delay_ms)
 
-    def done(self, job):
-        self._jobs.remove(job)
+    def _is_before(self, row, other):
+        if self._priorities[row] != self._priorities[other]:
+            return self._priorities[row] > self._priorities[other]
+        return self._orders[row] < self._orders[other]
 
-    def retry(self, job, now_ms, delay_ms):
-        self._postpone(job, now_ms, delay_ms)
+    def _extend_to(self, row):
+        if row < len(self._states):
+            return
+        more = min(row // _GROWTH * _GROWTH + _GROWTH, self.most) - len(self._states)
+        self._states.extend(bytes((FREE,)) * more)
+        self._priorities.extend(bytes(more))
+        self._names.extend(bytes(more * _NAME_BYTES))
+        self._orders.extend(array("I", bytes(more * 4)))
+        self._due.extend(array("I", bytes(more * 4)))
 
-    def fail(self, job, is_hopeless):
-        job.state = _FAILED
-        job.is_hopeless = is_hopeless
-
-    def requeue_failed(self, now_ms, even_hopeless):
-        """Give failed jobs their attempts back; returns how many there were."""
-        failed = [
-            job
-            for job in self._jobs
-            if job.state == _FAILED and (even_hopeless or not job.is_hopeless)
-        ]
-        for job in failed:
-            job.attempts = 0
-            self._postpone(job, now_ms, 0)
-        return len(failed)
-
-    def _postpone(self, job, now_ms, delay_ms):
-        job.state = _WAITING
-        job.not_before_ms = self._ticks_add(now_ms, delay_ms) if delay_ms else None
-
-    def _wait_ms(self, job, now_ms):
-        if job.not_before_ms is not None:
-            wait_ms = self._ticks_diff(job.not_before_ms, now_ms)
+    def _wait_ms(self, row, now_ms):
+        if self._due[row]:
+            wait_ms = self._ticks_diff(self._due[row], now_ms)
             if wait_ms > 0:
                 return wait_ms
-            job.not_before_ms = None  # due for good: ticks wrap, a due job stays due
+            self._due[row] = 0  # due for good: ticks wrap, a due job stays due
         return 0
 
     def _pause_ms(self, now_ms):

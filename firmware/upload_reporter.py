@@ -1,6 +1,6 @@
 """Tells the world, over MQTT, what becomes of recordings and uploads."""
 
-from firmware import messages
+from firmware import status_messages as messages
 
 
 class UploadReporter:
@@ -15,8 +15,10 @@ class UploadReporter:
         self._log("upload started: " + job.path)
         self._tell(messages.upload_started(job, grant.cloud_file_path, self._unix_time()))
 
-    def upload_progress(self, job, sent_bytes, total_bytes, elapsed_ms):
-        payload = messages.upload_progress(job, sent_bytes, elapsed_ms, self._unix_time())
+    def upload_progress(self, job, sent_bytes, total_bytes, bytes_per_sec):
+        payload = messages.upload_progress(
+            job, sent_bytes, total_bytes, bytes_per_sec, self._unix_time()
+        )
         self._publish(self._topics.upload_status, payload, 0)
 
     def upload_completed(self, job, outcome):

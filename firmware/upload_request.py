@@ -18,39 +18,53 @@ from protocol_error import ProtocolError
 # A URL that expires sooner could do so while the connection is made.
 _START_MARGIN_SEC = const(5)
 
-# cloud_url: without its query; content_md5: as the head names it, or None; head_bytes: of the buffer.
-Request = namedtuple(
-    "Request", ("host", "port", "is_tls", "cloud_url", "cloud_path", "content_md5", "head_bytes")
-)
+# content_md5: as the head names it, or None; head_bytes: how many of the buffer are the head.
+Request = namedtuple("Request", ("host", "port", "is_tls", "content_md5", "head_bytes"))
 
 
-def prepare(grant, size_bytes, view, *, allow_insecure, unix_time):
-    """Write the request head into `view`; UploadError for a grant that cannot be used.
+def prepare(grant, upload_url, size_bytes, view, *, allow_insecure, allowed_hosts, keeps=False):
+    """Write the request head into `view`; UploadError for what cannot be used.
 
-    `unix_time` is the camera's own, None while unknown; the cloud's goes before it.
+    `allowed_hosts`: names in lower case, none for any; `keeps`: another request is to follow.
     """
     try:
-        parts = url.split(grant.upload_url)
+        parts = url.split(upload_url)
         if grant.method not in ("PUT", "POST"):
             raise ProtocolError("unknown upload method")
         if not (parts.is_tls or allow_insecure):
             raise ProtocolError("refusing to upload without TLS")
-        headers = _headers(grant, parts.host_header, size_bytes)
+        if allowed_hosts and parts.host not in allowed_hosts:
+            raise ProtocolError("not an allowed host: " + parts.host)
+        headers = _headers(grant, parts.host_header, size_bytes, keeps)
         head_bytes = write_head(view, grant.method, parts.target, headers)
     except ProtocolError as error:
         raise UploadError("BAD_RESPONSE", str(error))
+    return Request(parts.host, parts.port, parts.is_tls, _content_md5(headers), head_bytes)
+
+
+def redirected(upload_url, location):
+    """Where the store's redirect leads, as a URL."""
+    try:
+        return url.redirected(upload_url, location)
+    except ProtocolError as error:
+        raise UploadError("BAD_RESPONSE", "bad redirect: %s" % error)
+
+
+def usable_sec(grant, unix_time):
+    """How long the URLs of a grant that just came can be used, None if nothing says so; URL_EXPIRED.
+
+    `unix_time` is the camera's own, None while unknown; what the cloud says goes before it.
+    """
     now = grant.server_time or unix_time
-    if now and grant.expires_at and grant.expires_at - now < _START_MARGIN_SEC:
+    if now and grant.expires_at:
+        left_sec = grant.expires_at - now
+    elif grant.expires_in is not None:
+        left_sec = grant.expires_in
+    else:
+        return None
+    if left_sec < _START_MARGIN_SEC:
         raise UploadError("URL_EXPIRED", "upload URL expired before its use")
-    return Request(
-        parts.host,
-        parts.port,
-        parts.is_tls,
-        url.without_query(grant.upload_url),
-        grant.cloud_file_path,
-        _content_md5(headers),
-        head_bytes,
-    )
+    return left_sec - _START_MARGIN_SEC
 
 
 def _content_md5(headers):
@@ -60,7 +74,8 @@ def _content_md5(headers):
     return None
 
 
-def _headers(grant, host, size_bytes):
-    own = (("Host", host), ("Content-Length", str(size_bytes)), ("Connection", "close"))
+def _headers(grant, host, size_bytes, keeps):
+    connection = "keep-alive" if keeps else "close"
+    own = (("Host", host), ("Content-Length", str(size_bytes)), ("Connection", connection))
     kind = (("Content-Type", grant.content_type),) if grant.content_type else ()
     return own + kind + tuple(grant.extra_headers)

@@ -25,7 +25,7 @@ class BlockWriter:
     def open(self, path):
         """Begin a new file in place of any that has this name."""
         self.abandon()
-        self.size_bytes = 0
+        self.size_bytes = self.flushed_bytes = 0
         self._flush_at = self._flush_bytes
         self._digest = self._new_digest() if self._new_digest else None
         self._file = open(path, "wb")
@@ -41,6 +41,7 @@ class BlockWriter:
             if self.size_bytes >= self._flush_at:
                 self._flush_at += self._flush_bytes
                 self._file.flush()
+                self.flushed_bytes = self.size_bytes
         except OSError:
             self.abandon()
             raise

@@ -45,6 +45,10 @@ class ResponseParser:
         self._is_closed = False
         self._expect_head()
 
+    def is_reusable(self):
+        """After END: whether the connection may carry another request (RFC 9112, section 9.3)."""
+        return self._persists and self._left == 0 and not self._received
+
     def feed(self, chunk):
         """Hand over received bytes; an empty chunk says that the connection has ended."""
         if len(chunk):
@@ -98,6 +102,7 @@ class ResponseParser:
         if len(parts) < 2 or len(parts[1]) != 3 or not parts[1].isdigit() or parts[1] < b"100":
             raise ProtocolError("bad status line")
         self._status = int(parts[1])
+        self._persists = parts[0] == b"HTTP/1.1"
         self._reason = _text(parts[2]) if len(parts) == 3 else ""
         self._step = self._header_line
         return None
@@ -136,10 +141,15 @@ class ResponseParser:
 
     def _expect_body(self):
         coding = header(self._headers, "transfer-encoding")
+        self._left = 0
+        if any(name == "connection" and "close" in value.lower() for name, value in self._headers):
+            self._persists = False
         if self._status in (204, 304):
             self._step = self._end
         elif coding is None:
             self._left = self._content_length()
+            if self._left is None:
+                self._persists = False
             self._step = self._until_close if self._left is None else self._counted
         elif coding.lower() == "chunked":
             self._expect_lines(self._chunk_size)
@@ -185,6 +195,7 @@ class ResponseParser:
     def _chunk_data(self):
         self._keep()
         if self._is_full():
+            self._persists = False  # the other chunks are never read
             return self._end()
         if self._left:
             return self._need()

@@ -28,6 +28,7 @@ from ts_slots import Slots
 
 _AUD = const(9)
 _SETS = (SPS, PPS)
+PACKET_BYTES = const(188)
 _PACKET = const(188)
 _PAYLOAD = const(184)
 _RUN = const(32)

@@ -104,8 +104,9 @@ class Stream:
         self._ready: list = [None, None]  # made when first waited for
 
     def expire_in(self, lifetime_ms):
-        """Close the stream that long from now, whatever it is doing."""
-        self._limits[_LIFETIME] = ticks_add(ticks_ms(), lifetime_ms)
+        """Close the stream that long from now, whatever it is doing; None takes that back."""
+        limit = None if lifetime_ms is None else ticks_add(ticks_ms(), lifetime_ms)
+        self._limits[_LIFETIME] = limit
 
     async def write(self, buf, n=None, timeout_ms=_TIMEOUT_MS):
         """Hand the first n bytes of `buf` to the socket, straight from there, within timeout_ms."""

@@ -1,7 +1,8 @@
 """Upload URLs: taken apart strictly, and shown without their secrets.
 
 A presigned URL is a credential: whoever has its query may write the object.
-So it is checked before use and only ever shown as scheme, host and path.
+So it is checked before use and only ever shown as scheme, host and path. A
+redirect never leads from TLS to plain text.
 
 Pure: no IO.
 """
@@ -37,6 +38,19 @@ def split(text):
     is_tls = scheme == "https"
     number = _port(port) if colon else (443 if is_tls else 80)
     return Url(is_tls, _host(host), number, authority, target)
+
+
+def redirected(text, location):
+    """Where a redirect from the URL `text` leads; ProtocolError if that is not known."""
+    old = split(text)
+    scheme = "https:" if old.is_tls else "http:"
+    if location.startswith("//"):
+        location = scheme + location
+    elif location.startswith("/"):
+        location = scheme + "//" + old.host_header + location
+    if old.is_tls and not split(location).is_tls:
+        raise ProtocolError("redirected away from TLS")
+    return location
 
 
 def without_query(text):

@@ -1,15 +1,44 @@
-"""Which recordings become uploads, and with what priority."""
+"""Which recordings become uploads, and what becomes of those that a reset interrupted."""
 
-from collections import namedtuple
+import os
 
+from firmware.clip import Clip
+from firmware.clip_store import ClipStore
 from firmware.intake import Intake
-from harness import eq, raises, tmp_dir
+from firmware.job import DELIVERED, RECORDING, WAITING, Job
+from firmware.trigger import HIGH, MANUAL, MOTION, SECURITY, URGENT
+from harness import eq, exists, raises, tmp_dir
+from tasks.journals import journal, jobs
 
-Clip = namedtuple("Clip", "path size_bytes priority trigger md5 started_unix duration_ms height")
+UNIX = 1700000000
+LIVE_FROM_BYTES = 65536
+
+
+class Scheduler:
+    """Does with the journal what the scheduler does."""
+
+    def __init__(self, kept):
+        self._journal = kept
+        self.calls = []
+
+    def add(self, job, at_once=False):
+        self.calls.append(("add", job.path.split("/")[-1], at_once))
+        return self._journal.add(job)
+
+    def finish(self, job, at_once=False):
+        self.calls.append(("finish", job.path.split("/")[-1], at_once))
+        return self._journal.save(job)
+
+    def grow(self, job):
+        self.calls.append(("grow", job.path.split("/")[-1], job.growth.size_bytes))
+
+    def delete_delivered(self, job):
+        os.remove(job.path)
+        self._journal.remove(job)
 
 
 class Rig:
-    def __init__(self, **changes):
+    def __init__(self, folder=None, slots=32, **changes):
         config = {
             "enable_cloud_upload": True,
             "auto_upload_motion_recordings": True,
@@ -17,32 +46,50 @@ class Rig:
             "delete_after_upload": True,
         }
         config.update(changes)
-        self.directory = tmp_dir()
-        self.jobs = []
-        self.accepts = True
-        self.recording = None
+        self.folder = folder or tmp_dir()
+        self.directory = self.folder + "/recordings"
+        self.lines, self.failed = [], []
+        self.journal = journal(self.folder, self.log, slots, root=self.directory)
+        self.scheduler = Scheduler(self.journal)
         self.intake = Intake(
-            self.add,
-            directory=self.directory,
+            self.scheduler,
+            self.journal,
+            ClipStore(self.directory, self.log),
             config=config,
-            is_recording=lambda path: path == self.recording,
-            to_unix=lambda changed: 1700000000,
-            log=lambda text: None,
+            live_from_bytes=LIVE_FROM_BYTES,
+            unix_time=lambda: UNIX,
+            to_unix=lambda changed: UNIX - 5,
+            on_failed=lambda job, error, will_retry: self.failed.append((job.path, error.code)),
+            log=self.log,
+        )
+        self.intake.open()
+
+    def log(self, text, error=None):
+        self.lines.append(text)
+
+    def reboot(self, **changes):
+        return Rig(self.folder, **changes)
+
+    def path(self, name):
+        return self.directory + "/" + name
+
+    def file(self, name, size_bytes=376):
+        with open(self.path(name), "wb") as file:
+            file.write(bytes(size_bytes))
+        return self.path(name)
+
+    def start(self, name="m0000001.ts", trigger=MOTION, priority=HIGH):
+        self.intake.started(self.path(name), trigger, priority)
+
+    def record(self, name="m0000001.ts", trigger=MOTION, size_bytes=376):
+        self.start(name, trigger)
+        path = self.file(name, size_bytes)
+        return self.intake.clip(
+            Clip(path, size_bytes, b"m" * 16, trigger, HIGH, UNIX, 2000, 50, 1280, 720, 25)
         )
 
-    def add(self, job, at_once=False):
-        self.jobs.append((job.path, job.priority, job.trigger, job.started_unix, at_once))
-        return self.accepts
-
-    def file(self, name, size_bytes=5):
-        path = self.directory + "/" + name
-        with open(path, "wb") as file:
-            file.write(bytes(size_bytes))
-        return path
-
-
-def clip(trigger):
-    return Clip("/card/x.ts", 7, 3, trigger, b"m" * 16, 1691234567, 2000, 720)
+    def jobs(self):
+        return [(job.path.split("/")[-1], job.state, job.size_bytes) for job in jobs(self.journal)]
 
 
 def test_a_clip_goes_by_the_switch_of_its_kind():
@@ -53,56 +100,168 @@ def test_a_clip_goes_by_the_switch_of_its_kind():
         ({"enable_cloud_upload": False}, 0, 0),
     ):
         rig = Rig(**changes)
-        rig.intake.clip(clip("motion_detection"))
-        eq(len(rig.jobs), motion, changes)
-        rig.intake.clip(clip("security_alert"))
-        eq(len(rig.jobs), motion + others, changes)
+        rig.record()
+        eq(len(rig.jobs()), motion, changes)
+        rig.record("s0000002.ts", SECURITY)
+        eq(len(rig.jobs()), motion + others, changes)
+
+
+def test_a_clip_is_kept_from_its_first_moment():
+    rig = Rig()
+    rig.start()
+    eq(rig.jobs(), [("m0000001.ts", RECORDING, 0)])
 
 
 def test_a_clip_keeps_what_the_recorder_knows():
     rig = Rig()
-    rig.intake.clip(clip("manual_recording"))
-    eq(rig.jobs, [("/card/x.ts", 3, "manual_recording", 1691234567, False)])
+    assert rig.record("r0000001.ts", MANUAL)
+    job = jobs(rig.reboot().journal)[0]
+    eq((job.path, job.priority, job.trigger), (rig.path("r0000001.ts"), HIGH, MANUAL))
+    eq((job.size_bytes, job.md5, job.duration_ms, job.height), (376, b"m" * 16, 2000, 720))
+    eq((job.state, job.started_unix, job.is_recovered), (WAITING, UNIX, False))
+    eq(rig.scheduler.calls[-1], ("finish", "r0000001.ts", False))
 
 
-def test_found_clips_go_at_once_at_their_trigger_s_priority():
+def test_a_recording_that_a_reset_broke_off_is_cut_to_whole_packets():
     rig = Rig()
-    path = rig.file("s0000003.ts")
-    rig.intake.adopt([(path, "security_alert")])
-    eq(rig.jobs, [(path, 3, "security_alert", 1700000000, True)])
+    rig.start()
+    rig.file("m0000001.ts", 188 * 3 + 100)
+    rig = rig.reboot()
+    eq(rig.jobs(), [("m0000001.ts", WAITING, 564)])
+    eq(rig.scheduler.calls, [("finish", "m0000001.ts", True)])
+    job = jobs(rig.reboot().journal)[0]
+    eq((job.is_recovered, job.md5, job.priority), (True, None, HIGH))
 
 
-def test_an_empty_file_of_a_power_cut_is_no_clip():
+def test_a_recording_of_which_nothing_reached_the_card_is_forgotten():
+    for size_bytes in (None, 0, 187):
+        rig = Rig()
+        rig.start()
+        if size_bytes is not None:
+            rig.file("m0000001.ts", size_bytes)
+        rig = rig.reboot()
+        eq((rig.jobs(), rig.failed), ([], []))
+        eq(exists(rig.path("m0000001.ts")), size_bytes is not None, "nothing unproven is deleted")
+        rig.reboot()
+
+
+def test_a_recording_that_failed_goes_out_as_far_as_it_came():
     rig = Rig()
-    rig.intake.adopt([(rig.file("m0000001.ts", 0), "motion_detection")])
-    eq(rig.jobs, [])
+    rig.start()
+    rig.file("m0000001.ts", 1000)
+    rig.intake.broken()
+    eq(rig.jobs(), [("m0000001.ts", WAITING, 940)])
+    rig.intake.broken()  # nothing is being recorded
+
+
+def test_files_that_no_record_knows_are_adopted_once():
+    rig = Rig()
+    rig.file("s0000003.ts")
+    rig.file("m0000001.ts", 1000)
+    rig.file("m0000002.ts", 0)
+    rig.file("holiday.jpg")
+    rig = rig.reboot()
+    eq(rig.jobs(), [("m0000001.ts", WAITING, 940), ("s0000003.ts", WAITING, 376)])
+    eq([job.priority for job in jobs(rig.journal)], [HIGH, URGENT])
+    eq([job.started_unix for job in jobs(rig.journal)], [UNIX - 5] * 2)
+    eq(rig.scheduler.calls, [("add", "m0000001.ts", True), ("add", "s0000003.ts", True)])
+    rig = rig.reboot()
+    eq((len(rig.jobs()), rig.scheduler.calls), (2, []))
+
+
+def test_a_file_that_is_gone_is_told_once():
+    rig = Rig()
+    rig.record()
+    os.remove(rig.path("m0000001.ts"))
+    rig = rig.reboot()
+    eq((rig.failed, rig.jobs()), ([(rig.path("m0000001.ts"), "FILE_MISSING")], []))
+    eq(rig.reboot().failed, [])
+
+
+def deliver(rig):
+    rig.record()
+    job = jobs(rig.journal)[0]
+    job.state = DELIVERED
+    rig.journal.save(job)
+
+
+def test_a_delivered_file_whose_deletion_was_interrupted_goes():
+    rig = Rig()
+    deliver(rig)
+    rig = rig.reboot()
+    eq((rig.jobs(), rig.failed, exists(rig.path("m0000001.ts"))), ([], [], False))
+
+
+def test_a_delivered_file_that_stays_is_not_delivered_again():
+    rig = Rig()
+    deliver(rig)
+    rig = rig.reboot(delete_after_upload=False)
+    eq((rig.jobs(), rig.scheduler.calls), ([("m0000001.ts", DELIVERED, 376)], []))
+    os.remove(rig.path("m0000001.ts"))
+    rig = rig.reboot(delete_after_upload=False)
+    eq((rig.jobs(), rig.failed), ([], []))
+
+
+def test_what_the_queue_has_no_room_for_is_found_later():
+    rig = Rig(slots=2)
+    for number in range(3):
+        rig.record("m000000%d.ts" % number)
+    eq([name for name, _, _ in rig.jobs()], ["m0000000.ts", "m0000001.ts"])
+    rig.intake.look_again()
+    eq(len(rig.jobs()), 2)
+    first = jobs(rig.journal)[0]
+    os.remove(first.path)
+    rig.journal.remove(first)
+    rig.intake.look_again()
+    eq([name for name, _, _ in rig.jobs()], ["m0000001.ts", "m0000002.ts"])
+
+
+def test_a_live_clip_grows_from_a_certain_size_on():
+    rig = Rig()
+    rig.start()
+    for size_bytes in (0, 32768, 65536, 131072):
+        rig.intake.grown(size_bytes)
+    grown = [call for call in rig.scheduler.calls if call[0] == "grow"]
+    eq(grown, [("grow", "m0000001.ts", 65536)])
+    eq(rig.intake._job.growth.size_bytes, 131072)
 
 
 def test_a_file_that_is_being_recorded_is_refused():
-    rig = Rig()
-    rig.recording = rig.file("m0000001.ts")
-    for path in ("m0000001.ts", rig.recording):
+    rig = Rig(auto_upload_motion_recordings=False)
+    rig.start()
+    rig.file("m0000001.ts")
+    for path in ("m0000001.ts", rig.path("m0000001.ts")):
         assert "being recorded" in str(raises(ValueError, rig.intake.file, path, 3))
-    eq(rig.jobs, [])
-    rig.recording = None
+    eq(rig.jobs(), [])
+    rig.record("m0000001.ts")
     rig.intake.file("m0000001.ts", 3)
-    eq(len(rig.jobs), 1)
-
-
-def test_found_clips_stay_where_delivered_ones_do():
-    rig = Rig(delete_after_upload=False)
-    rig.intake.adopt([(rig.file("s0000003.ts"), "security_alert")])
-    eq(rig.jobs, [])
+    eq(len(rig.jobs()), 1)
 
 
 def test_a_file_by_hand_in_the_directory_only():
     rig = Rig()
-    path = rig.file("m0000001.ts")
-    rig.intake.file(path, 0)
-    rig.intake.file("m0000001.ts", 1)
-    eq([job[:3] for job in rig.jobs], [(path, n, "motion_detection") for n in (0, 1)])
+    rig.file("m0000001.ts")
+    rig.file("camera.log", 100)
+    rig.intake.file(rig.path("m0000001.ts"), 0)
+    rig.intake.file("camera.log", 1)
+    eq([name for name, _, _ in rig.jobs()], ["m0000001.ts", "camera.log"])
     for wrong in ("/etc/passwd", rig.directory + "/../x.ts", "../x.ts", rig.directory + "/", ""):
         raises(ValueError, rig.intake.file, wrong, 0)
     raises(OSError, rig.intake.file, "m0000009.ts", 0)
-    rig.accepts = False
-    raises(ValueError, rig.intake.file, path, 0)
+    assert "already" in str(raises(ValueError, rig.intake.file, "m0000001.ts", 0))
+    rig.file("n" * 101)
+    raises(ValueError, rig.intake.file, "n" * 101, 0)
+
+
+def test_a_file_by_hand_without_room_or_cloud():
+    rig = Rig(slots=1)
+    rig.record("m0000001.ts")
+    rig.file("m0000002.ts")
+    assert "full" in str(raises(ValueError, rig.intake.file, "m0000002.ts", 0))
+    rig = Rig(enable_cloud_upload=False)
+    rig.file("m0000002.ts")
+    assert "off" in str(raises(ValueError, rig.intake.file, "m0000002.ts", 0))
+
+
+def test_a_job_is_a_job():
+    eq(Job("p", 1, HIGH, MOTION).state, WAITING)

@@ -1,7 +1,8 @@
 """Order, time and states of the jobs that wait for the cloud."""
 
+from firmware.job import FAILED, FREE, RECORDING, RUNNING, WAITING, Job
 from firmware.trigger import HIGH, LOW, MOTION, NORMAL, URGENT
-from firmware.upload_queue import Job, UploadQueue
+from firmware.upload_queue import UploadQueue
 from harness import eq
 
 _PERIOD = 1 << 30
@@ -15,86 +16,121 @@ def _ticks_diff(end, start):
     return (end - start + _PERIOD // 2) % _PERIOD - _PERIOD // 2
 
 
-def queue():
-    return UploadQueue(ticks_add=_ticks_add, ticks_diff=_ticks_diff)
+class Rig:
+    def __init__(self, most=200):
+        self.queue = UploadQueue(most=most, ticks_add=_ticks_add, ticks_diff=_ticks_diff)
+        self.orders = 0
 
+    def add(self, priority=NORMAL, state=WAITING, name=1, now_ms=0, delay_ms=0):
+        job = Job("x", 1, priority, MOTION, state=state)
+        self.orders += 1
+        job.order = self.orders
+        row = self.queue.free_row()
+        if row is not None:
+            self.queue.put(row, job, name)
+            if state == WAITING:
+                self.queue.postpone(row, now_ms, delay_ms)
+        return row
 
-def job(path, priority=NORMAL):
-    return Job(path, 1000, priority, MOTION)
-
-
-def taken(q, now_ms):
-    paths = []
-    while True:
-        one = q.take(now_ms)
-        if one is None:
-            return paths
-        paths.append(one.path)
+    def taken(self, now_ms, is_open=lambda priority: True):
+        rows = []
+        row = self.queue.take(now_ms, is_open)
+        while row is not None:
+            rows.append(row)
+            row = self.queue.take(now_ms, is_open)
+        return rows
 
 
 def test_priority_then_age():
-    q = queue()
-    for path, priority in (("a", LOW), ("b", HIGH), ("c", URGENT), ("d", HIGH), ("e", NORMAL)):
-        assert q.add(job(path, priority), 0)
-    eq(taken(q, 0), ["c", "b", "d", "e", "a"])
+    rig = Rig()
+    rows = [rig.add(priority) for priority in (LOW, HIGH, URGENT, HIGH, NORMAL)]
+    eq(rig.taken(0), [rows[i] for i in (2, 1, 3, 4, 0)])
 
 
-def test_a_file_is_queued_once():
-    q = queue()
-    assert q.add(job("a"), 0)
-    assert not q.add(job("a", URGENT), 0)
-    eq(len(q), 1)
+def test_age_counts_though_rows_are_used_again():
+    rig = Rig()
+    first, second = rig.add(), rig.add()
+    rig.queue.remove(first)
+    eq(rig.add(), first, "its row")
+    eq(rig.taken(0), [second, first])
 
 
 def test_not_before_its_time():
-    q = queue()
-    q.add(job("late", URGENT), 0, 100)
-    q.add(job("now", LOW), 0)
-    eq(taken(q, 0), ["now"])
-    eq(q.next_due_ms(40), 60)
-    eq(taken(q, 100), ["late"])
-    eq(q.next_due_ms(100), None, "nothing waits")
+    rig = Rig()
+    late, now = rig.add(URGENT, delay_ms=100), rig.add(LOW)
+    eq(rig.taken(0), [now])
+    eq(rig.queue.next_due_ms(40), 60)
+    eq(rig.taken(100), [late])
+    eq(rig.queue.next_due_ms(100), None, "nothing waits")
 
 
 def test_a_due_job_stays_due_when_ticks_wrap():
-    q = queue()
-    q.add(job("a"), 0, 100)
-    eq(q.next_due_ms(100), 0)
-    eq(q.next_due_ms(_PERIOD // 2 + 200), 0, "half a period later")
+    rig = Rig()
+    rig.add(delay_ms=100)
+    eq(rig.queue.next_due_ms(100), 0)
+    eq(rig.queue.next_due_ms(_PERIOD // 2 + 200), 0, "half a period later")
+
+
+def test_a_tick_of_zero_is_a_time_like_others():
+    rig = Rig()
+    rig.add(now_ms=_PERIOD - 100, delay_ms=100)
+    eq(rig.taken(_PERIOD - 1), [])
+    eq(len(rig.taken(1)), 1)
 
 
 def test_a_running_job_is_not_taken_twice_and_comes_back():
-    q = queue()
-    q.add(job("a"), 0)
-    one = q.take(0)
-    eq(q.take(0), None)
-    q.retry(one, 0, 50)
-    eq(q.take(49), None)
-    eq(q.take(50), one)
-    q.done(one)
-    eq(len(q), 0)
+    rig = Rig()
+    row = rig.add()
+    eq(rig.taken(0), [row])
+    eq(rig.queue.state(row), RUNNING)
+    rig.queue.postpone(row, 0, 50)
+    eq(rig.taken(49), [])
+    eq(rig.taken(50), [row])
+    rig.queue.remove(row)
+    eq((len(rig.queue), rig.queue.state(row)), (0, FREE))
 
 
-def test_failed_jobs_wait_for_a_word():
-    q = queue()
-    for path in ("lost", "denied"):
-        q.add(job(path), 0)
-    lost, denied = q.take(0), q.take(0)
-    lost.attempts = denied.attempts = 3
-    q.fail(lost, False)
-    q.fail(denied, True)
-    eq(q.next_due_ms(0), None)
-    eq(q.requeue_failed(0, False), 1)
-    eq(lost.attempts, 0)
-    eq(taken(q, 0), ["lost"])
-    eq(q.requeue_failed(0, True), 1)
-    eq(taken(q, 0), ["denied"])
+def test_only_waiting_jobs_are_taken():
+    rig = Rig()
+    rig.add(state=RECORDING)
+    rig.add(state=FAILED)
+    eq(rig.taken(0), [])
+    eq(rig.queue.next_due_ms(0), None)
+    eq(list(rig.queue.rows_in((FAILED,))), [1])
+
+
+def test_shut_windows_hold_their_priorities_alone():
+    rig = Rig()
+    low, high = rig.add(LOW), rig.add(HIGH)
+    eq(rig.taken(0, lambda priority: priority >= HIGH), [high])
+    eq(rig.taken(0), [low])
 
 
 def test_a_pause_holds_everything():
-    q = queue()
-    q.add(job("a", URGENT), 0)
-    q.pause(0, 100)
-    eq(q.take(99), None)
-    eq(q.next_due_ms(40), 60)
-    eq(taken(q, 100), ["a"])
+    rig = Rig()
+    row = rig.add(URGENT)
+    rig.queue.pause(0, 100)
+    eq(rig.taken(99), [])
+    eq(rig.queue.next_due_ms(40), 60)
+    eq(rig.taken(100), [row])
+
+
+def test_rows_by_name():
+    rig = Rig()
+    names = (0x01020304, 0x02030401, 0x03040102, 0x01020304)
+    rows = [rig.add(name=name) for name in names]
+    eq(list(rig.queue.rows_named(0x01020304)), [rows[0], rows[3]])
+    eq(list(rig.queue.rows_named(0x02030401)), [rows[1]])
+    rig.queue.remove(rows[0])
+    eq(list(rig.queue.rows_named(0x01020304)), [rows[3]])
+    eq(list(rig.queue.rows_named(5)), [])
+
+
+def test_it_is_full_when_it_is_full():
+    rig = Rig(most=70)
+    rows = [rig.add() for _ in range(70)]
+    eq(rows, list(range(70)))
+    eq(rig.add(), None)
+    rig.queue.remove(33)
+    eq(rig.add(), 33)
+    eq(len(rig.queue), 70)

@@ -1,0 +1,111 @@
+"""What the camera tells the world about recordings and uploads, as JSON.
+
+Field names and shapes are the product specification's. Rates are in kilobytes
+of 1,000 bytes a second, as its figures are.
+
+Pure: no IO.
+"""
+
+import json
+
+from firmware.messages import base_name
+
+
+def upload_started(job, cloud_path, unix_time):
+    return _status(
+        "upload_started",
+        job,
+        unix_time,
+        filename=base_name(job.path),
+        cloud_path=cloud_path,
+        file_size=job.size_bytes,
+        priority=job.priority,
+    )
+
+
+def upload_progress(job, sent_bytes, total_bytes, bytes_per_sec, unix_time):
+    return _status(
+        "upload_progress",
+        job,
+        unix_time,
+        progress_percentage=sent_bytes * 1000 // max(1, total_bytes) / 10,
+        bytes_uploaded=sent_bytes,
+        total_bytes=total_bytes,
+        upload_speed_kbps=bytes_per_sec // 1000,
+        estimated_time_remaining_sec=(total_bytes - sent_bytes) // max(1, bytes_per_sec),
+    )
+
+
+def upload_completed(job, outcome, unix_time):
+    """The speed is that of the bytes that went now: what an earlier attempt stored is not sent again."""
+    rate = outcome.sent_bytes * 1000 // max(1, outcome.duration_ms)
+    return _status(
+        "upload_completed",
+        job,
+        unix_time,
+        filename=base_name(job.path),
+        cloud_url=outcome.cloud_url,
+        upload_duration_sec=(outcome.duration_ms + 500) // 1000,
+        average_speed_kbps=rate // 1000,
+    )
+
+
+def upload_failed(job, error, will_retry, unix_time):
+    """`retry_count` is how many attempts were spent so far, this one included."""
+    return _status(
+        "upload_failed",
+        job,
+        unix_time,
+        filename=base_name(job.path),
+        error_code=error.code,
+        error_message=error.message,
+        retry_count=job.attempts,
+        will_retry=will_retry,
+    )
+
+
+def recording_started(path, trigger, priority, unix_time):
+    return json.dumps(
+        {
+            "event": "recording_started",
+            "file_path": path,
+            "trigger": trigger,
+            "priority": priority,
+            "timestamp": unix_time,
+        }
+    )
+
+
+def recording_completed(clip, unix_time):
+    return json.dumps(
+        {
+            "event": "recording_completed",
+            "file_path": clip.path,
+            "file_size": clip.size_bytes,
+            "trigger": clip.trigger,
+            "priority": clip.priority,
+            "duration_ms": clip.duration_ms,
+            "frames": clip.frames,
+            "width": clip.width,
+            "height": clip.height,
+            "timestamp": unix_time,
+        }
+    )
+
+
+def recording_failed(path, message, unix_time):
+    return json.dumps(
+        {
+            "event": "recording_failed",
+            "file_path": path,
+            "error_message": message,
+            "timestamp": unix_time,
+        }
+    )
+
+
+def _status(event, job, unix_time, **fields):
+    fields["event"] = event
+    fields["file_path"] = job.path
+    fields["timestamp"] = unix_time
+    return json.dumps(fields)
