@@ -1,10 +1,11 @@
-"""`python -m tools.cloud_service config.toml`: answers upload requests until SIGTERM or Ctrl-C."""
+"""`python -m tools.cloud_service config.toml`: answers cameras until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import signal
+import ssl
 import sys
 import time
 from collections.abc import Coroutine
@@ -12,10 +13,44 @@ from pathlib import Path
 from typing import Any
 
 from tools.cloud_service import log
-from tools.cloud_service.config import ConfigError, load
+from tools.cloud_service.backend import Backend, backend
+from tools.cloud_service.cleanup import CleanUp
+from tools.cloud_service.config import Config, ConfigError, load
 from tools.cloud_service.handlers import UploadHandler
-from tools.cloud_service.presign import presigner
-from tools.cloud_service.service import serve, tls_context
+from tools.cloud_service.http_api import HttpApi
+from tools.cloud_service.metrics import Metrics
+from tools.cloud_service.service import MqttService, tls_context
+from tools.cloud_service.threads import ThreadedStore
+
+
+async def serve(config: Config, parts: Backend, tls: ssl.SSLContext | None) -> None:
+    """Everything the configuration asks for, until cancelled; OSError when HTTP cannot listen."""
+    metrics = Metrics()
+    threads = ThreadedStore(parts.store, metrics.store_called)
+    handler = UploadHandler(
+        parts.presigner, threads, config.devices, config.uploads, time.time, parts.appender
+    )
+    metrics.watch_slots(handler.slots.held)
+    over_mqtt = MqttService(config.mqtt, tls, handler, metrics)
+    running = [over_mqtt.run()]
+    if config.uploads.stale_hours:
+        clean_up = CleanUp(
+            parts.store,
+            threads,
+            config.devices,
+            config.uploads.stale_hours,
+            metrics.stale_aborted,
+        )
+        running.append(clean_up.run())
+    over_http = None
+    if config.http:
+        over_http = HttpApi(config.http, handler, metrics, lambda: over_mqtt.is_connected)
+        await over_http.start()
+    try:
+        await asyncio.gather(*running)
+    finally:
+        if over_http:
+            await over_http.stop()
 
 
 async def run(service: Coroutine[Any, Any, None]) -> None:
@@ -37,14 +72,13 @@ def main() -> int:
     )
     try:
         config = load(parser.parse_args().config)
-        signer = presigner(config.store)
+        parts = backend(config)
         tls = tls_context(config.mqtt)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
     log.setup()
-    handler = UploadHandler(signer, config.devices, config.uploads, time.time)
-    asyncio.run(run(serve(config.mqtt, tls, handler)))
+    asyncio.run(run(serve(config, parts, tls)))
     return 0
 
 

@@ -29,11 +29,16 @@ else:
 
 MAX_EXPIRES_SEC = 7 * 24 * 3600 - 1  # signature version 4 allows 7 days, the OSS SDK hardly that
 MAX_FILE_BYTES = 2**31 - 1  # a camera's card offers 32-bit offsets
+LEAST_PART_BYTES = 100 * 1024  # of any part but the last, on OSS
+LEAST_S3_PART_BYTES = 5 * 1024 * 1024
 
 DeviceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 ContentType = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+-]+/[a-z0-9.+-]+$")]
 Name = Annotated[str, StringConstraints(min_length=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+Endpoint = Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+$")]
+Token = Annotated[SecretStr, Field(min_length=16, max_length=256)]
+ShareGroup = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{0,64}$")]
 
 
 class ConfigError(ValueError):
@@ -53,6 +58,7 @@ class MqttConfig(_Section):
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
+    share_group: ShareGroup = ""
 
     @model_validator(mode="after")
     def _files_need_tls(self) -> MqttConfig:
@@ -66,6 +72,9 @@ class MqttConfig(_Section):
 
 class _Store(_Section):
     bucket: Name
+    endpoint: Endpoint | None = None
+    service_endpoint: Endpoint | None = None
+    ca_file: Path | None = None
     access_key: Name | None = None
     secret_key: SecretStr | None = None
     storage_class: Name | None = None
@@ -83,20 +92,39 @@ class _Store(_Section):
 class S3Config(_Store):
     kind: Literal["s3"]
     region: Name = "us-east-1"
-    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+$")] | None = None
     path_style: bool = False
 
 
 class OssConfig(_Store):
     kind: Literal["oss"]
     region: Name
-    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+$")] | None = None
 
 
 class UploadPolicy(_Section):
     expires_sec: Annotated[int, Field(ge=1, le=MAX_EXPIRES_SEC)] = 3600
     max_file_bytes: Annotated[int, Field(ge=1, le=MAX_FILE_BYTES)] = MAX_FILE_BYTES
     content_types: Annotated[tuple[ContentType, ...], Field(min_length=1)] = ("video/mp2t",)
+    forbid_overwrite: bool = True
+    large_files: Literal["multipart", "append", "put"] = "multipart"
+    part_size_bytes: Annotated[int, Field(ge=LEAST_PART_BYTES, le=MAX_FILE_BYTES)] = (
+        LEAST_S3_PART_BYTES
+    )
+    max_per_device: Annotated[int, Field(ge=1, le=10_000)] = 8
+    slot_sec: Annotated[int, Field(ge=1)] = 900
+    stale_hours: Annotated[float, Field(ge=0, le=24 * 365)] = 24
+
+
+class HttpConfig(_Section):
+    host: Name = "127.0.0.1"
+    port: Port
+    tokens: dict[DeviceId, Token] = {}
+
+    @model_validator(mode="after")
+    def _tokens_differ(self) -> HttpConfig:
+        values = {token.get_secret_value() for token in self.tokens.values()}
+        if len(values) < len(self.tokens):
+            raise ValueError("tokens: every device has a token of its own")
+        return self
 
 
 class Config(_Section):
@@ -104,6 +132,19 @@ class Config(_Section):
     mqtt: MqttConfig
     store: Annotated[S3Config | OssConfig, Field(discriminator="kind")]
     uploads: UploadPolicy = UploadPolicy()
+    http: HttpConfig | None = None
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Config:
+        if isinstance(self.store, S3Config):
+            if self.uploads.large_files == "append":
+                raise ValueError('uploads.large_files: "append" is for kind = "oss"')
+            if self.uploads.part_size_bytes < LEAST_S3_PART_BYTES:
+                raise ValueError(f"uploads.part_size_bytes: at least {LEAST_S3_PART_BYTES} for S3")
+        unlisted = sorted(self.http.tokens.keys() - self.devices) if self.http else []
+        if unlisted:
+            raise ValueError(f"http.tokens: not among devices: {', '.join(unlisted)}")
+        return self
 
 
 def load(path: Path) -> Config:
@@ -137,6 +178,8 @@ def _explain(problem: dict[str, Any]) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         message = f"unknown key, allowed: {', '.join(_allowed(problem['loc']))}"
+    if not location and problem["type"] == "value_error":
+        return message  # of sections that do not agree: it names the key itself
     return f"{'.'.join(location) or 'top level'}: {message}"
 
 
@@ -147,5 +190,6 @@ def _allowed(location: tuple[Any, ...]) -> list[str]:
         ("store", "s3"): S3Config,
         ("store", "oss"): OssConfig,
         ("uploads",): UploadPolicy,
+        ("http",): HttpConfig,
     }
     return sorted(sections[location[:-1]].model_fields)

@@ -1,40 +1,42 @@
-"""The service's decisions: one request's bytes in, one reply's bytes out.
+"""The service's decisions: one message's bytes in, one reply's bytes out.
 
-Invariant: every message on a request topic is answered exactly once, whatever is in it; a URL is
-signed only for a listed device, only below that device's own folder. Nothing here does IO: the
-presigner and the clock are given.
+Invariant: every message on a topic of TOPICS is answered exactly once, whatever is in it; a URL is
+signed and an upload touched only for a listed device, only below that device's own folder. The
+presigner, the store and the clock are given. Pure: no IO of its own.
 
-Field names and topics are the product specification's; `server_time` and `expires_in` are extensions.
-Fields this version does not know are ignored, so that newer cameras can ask for more.
+Field names and topics are the product specification's; docs/cloud-service.md lists the extensions.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
+from tools.cloud_service import messages
+from tools.cloud_service.completes import Completer
+from tools.cloud_service.config import UploadPolicy
+from tools.cloud_service.grants import Granter
+from tools.cloud_service.messages import BAD_REQUEST, UNAUTHORIZED, CompleteRequest, UploadRequest
+from tools.cloud_service.presign import Appender, Presigner
+from tools.cloud_service.slots import Slots
+from tools.cloud_service.store import Store, StoreError
+
+REQUEST = "upload/request"
+COMPLETE = "upload/complete"
+TOPICS = tuple(f"devices/+/{kind}" for kind in (REQUEST, COMPLETE))
+_REPLIES = {REQUEST: "upload/response", COMPLETE: "upload/complete_ack"}
+_LOGGED = (
+    "request_id",
+    "cloud_file_path",
+    "mode",
+    "parts_done",
+    "verified",
+    "size",
+    "error_code",
+    "error_message",
 )
-from pydantic_core import from_json
-
-from tools.cloud_service.config import DeviceId, UploadPolicy
-from tools.cloud_service.presign import Presigner
-
-REQUEST_TOPICS = "devices/+/upload/request"
-MAX_REQUEST_BYTES = 8192
-MAX_FILE_NAME_BYTES = 512
-_MAX_MESSAGE_CHARS = 300
-
-BAD_REQUEST = "BAD_REQUEST"
-UNAUTHORIZED = "UNAUTHORIZED"
 
 
 @dataclass(frozen=True)
@@ -43,159 +45,104 @@ class Reply:
 
     topic: str
     payload: bytes
+    event: str
     log: dict[str, Any] = field(default_factory=dict)
-
-
-class Refusal(Exception):
-    """A request that gets `success: false`."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message[:_MAX_MESSAGE_CHARS]
-
-
-def _check_file_name(name: str) -> str:
-    if not name.isprintable() or "\\" in name:
-        raise ValueError("only printable characters and no backslash are allowed")
-    if len(name.encode()) > MAX_FILE_NAME_BYTES:
-        raise ValueError(f"at most {MAX_FILE_NAME_BYTES} bytes of UTF-8 are allowed")
-    if any(segment in ("", ".", "..") for segment in name.split("/")):
-        raise ValueError("empty, `.` and `..` path segments are not allowed")
-    return name
-
-
-RequestId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-FileName = Annotated[str, AfterValidator(_check_file_name)]
-Word = Annotated[str, StringConstraints(max_length=64)]
-
-
-class _Message(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
-
-
-class Metadata(_Message):
-    content_type: Word | None = None
-    format: Word | None = None
-    trigger: Word | None = None
-    duration: Annotated[float, Field(ge=0)] | None = None
-    resolution: Word | None = None
-
-
-class UploadRequest(_Message):
-    request_id: RequestId
-    device_id: DeviceId
-    file_name: FileName
-    file_size: Annotated[int, Field(ge=1)]
-    priority: Annotated[int, Field(ge=0, le=3)] = 1
-    timestamp: Annotated[int, Field(ge=0)] = 0
-    metadata: Metadata = Metadata()
+    fault: Exception | None = None  # what broke the handler, which nothing should
 
 
 class UploadHandler:
-    """Answers `devices/{id}/upload/request`; `now` returns Unix seconds."""
+    """Answers cameras' requests and completes; `now` returns Unix seconds."""
 
     def __init__(
         self,
         presigner: Presigner,
+        store: Store,
         devices: Iterable[str],
         policy: UploadPolicy,
         now: Callable[[], float],
+        appender: Appender | None = None,
     ) -> None:
-        self._presigner = presigner
         self._devices = frozenset(devices)
         self._policy = policy
-        self._now = now
+        self.slots = Slots(policy.max_per_device, policy.slot_sec, now)
+        self._granter = Granter(presigner, store, policy, self.slots, now, appender)
+        self._completer = Completer(presigner, store, self.slots)
 
-    def handle(self, topic: str, payload: bytes) -> Reply:
-        """The reply to one message that came on a topic of REQUEST_TOPICS."""
-        device_id = topic.split("/")[1]
-        request_id = ""
+    async def answer(
+        self, device_id: str, kind: str, payload: bytes, proof: str = "topic"
+    ) -> Reply:
+        """The reply to a message of kind REQUEST or COMPLETE; `proof` is what named the device."""
+        request_id, more = "", {}
         try:
-            document = _parse(payload)
-            request_id = _known_request_id(document)
-            self._authorize(device_id, document)
-            answer = self._grant(self._validate(document))
-        except Refusal as refusal:
-            answer = {
-                "success": False,
-                "request_id": request_id,
-                "error_code": refusal.code,
-                "error_message": refusal.message,
-            }
-        return _reply(device_id, answer)
+            document = messages.parse(payload)
+            request_id = messages.known_request_id(document)
+            self._authorize(device_id, document, proof)
+            if kind == COMPLETE:
+                more = _outcome(document)
+                answer = await self._complete(document)
+            else:
+                answer = await self._grant(document)
+        except messages.Refusal as refusal:
+            answer = _refused(request_id, refusal)
+        except StoreError as error:
+            told = f"the store does not do its part: {error.code}"
+            answer = _refused(request_id, messages.Refusal(messages.STORE_UNAVAILABLE, told))
+            more["store_error"] = str(error)[:500]
+        except Exception as error:  # of this message alone; the shell logs it
+            told = "the service failed"
+            answer = _refused(request_id, messages.Refusal(messages.STORE_UNAVAILABLE, told))
+            return replace(_reply(device_id, kind, answer, more), fault=error)
+        return _reply(device_id, kind, answer, more)
 
-    def _authorize(self, device_id: str, document: dict[str, Any]) -> None:
+    def _authorize(self, device_id: str, document: dict[str, Any], proof: str) -> None:
         if device_id not in self._devices:
-            raise Refusal(UNAUTHORIZED, "Device not authorized")
+            raise messages.Refusal(UNAUTHORIZED, "Device not authorized")
         if document.get("device_id", device_id) != device_id:
-            raise Refusal(UNAUTHORIZED, "device_id is not that of the topic")
+            raise messages.Refusal(UNAUTHORIZED, f"device_id is not that of the {proof}")
 
-    def _validate(self, document: dict[str, Any]) -> UploadRequest:
-        try:
-            request = UploadRequest.model_validate(document)
-        except ValidationError as error:
-            raise Refusal(BAD_REQUEST, _explain(error)) from None
-        if not request.file_name.startswith(f"{request.device_id}/"):
-            raise Refusal(BAD_REQUEST, f"file_name: must be below {request.device_id}/")
+    async def _complete(self, document: dict[str, Any]) -> dict[str, Any]:
+        request = messages.validate(CompleteRequest, document, "cloud_file_path")
+        return await self._completer.complete(request)
+
+    async def _grant(self, document: dict[str, Any]) -> dict[str, Any]:
+        request = messages.validate(UploadRequest, document, "file_name")
         if request.file_size > self._policy.max_file_bytes:
-            raise Refusal(
+            raise messages.Refusal(
                 BAD_REQUEST, f"file_size: at most {self._policy.max_file_bytes} is allowed"
             )
         if request.metadata.content_type not in (None, *self._policy.content_types):
             allowed = ", ".join(self._policy.content_types)
-            raise Refusal(BAD_REQUEST, f"metadata.content_type: allowed: {allowed}")
-        return request
-
-    def _grant(self, request: UploadRequest) -> dict[str, Any]:
-        content_type = request.metadata.content_type or self._policy.content_types[0]
-        lifetime_sec = self._policy.expires_sec
-        now = int(self._now())  # read before signing: the URL lives no shorter than told
-        signed = self._presigner.put(request.file_name, content_type, lifetime_sec)
-        return {
-            "success": True,
-            "request_id": request.request_id,
-            "upload_url": signed.url,
-            "method": "PUT",
-            "content_type": content_type,
-            "cloud_file_path": request.file_name,
-            "expires_at": now + lifetime_sec,
-            "extra_headers": signed.extra_headers,
-            "server_time": now,
-            "expires_in": lifetime_sec,
-        }
+            raise messages.Refusal(BAD_REQUEST, f"metadata.content_type: allowed: {allowed}")
+        return await self._granter.grant(request)
 
 
-def _parse(payload: bytes) -> dict[str, Any]:
-    if len(payload) > MAX_REQUEST_BYTES:
-        raise Refusal(BAD_REQUEST, f"a request has at most {MAX_REQUEST_BYTES} bytes")
-    try:
-        document = from_json(payload)  # bounds nesting, unlike json.loads
-    except ValueError as error:
-        raise Refusal(BAD_REQUEST, f"not JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise Refusal(BAD_REQUEST, "a request is a JSON object")
-    return document
+def _outcome(document: dict[str, Any]) -> dict[str, Any]:
+    """For the log and the counters; whatever else a camera says is not repeated."""
+    outcome = document.get("outcome")
+    return {"outcome": outcome if outcome in ("stored", "failed", "aborted") else "unknown"}
 
 
-def _known_request_id(document: dict[str, Any]) -> str:
-    """The id to answer with, or "" when there is none fit to be repeated."""
-    request_id = document.get("request_id")
-    return request_id if isinstance(request_id, str) and len(request_id) <= 64 else ""
+def _refused(request_id: str, refusal: messages.Refusal) -> dict[str, Any]:
+    answer = {
+        "success": False,
+        "request_id": request_id,
+        "error_code": refusal.code,
+        "error_message": refusal.message,
+    }
+    if refusal.retry_after is not None:
+        answer["retry_after"] = refusal.retry_after
+    return answer
 
 
-def _explain(error: ValidationError) -> str:
-    problems = error.errors(include_url=False, include_input=False)
-    return "; ".join(
-        f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}"
-        for problem in problems
-    )
-
-
-def _reply(device_id: str, answer: dict[str, Any]) -> Reply:
-    shown = ("request_id", "cloud_file_path", "error_code", "error_message")
+def _reply(device_id: str, kind: str, answer: dict[str, Any], more: dict[str, Any]) -> Reply:
+    event = "completed" if kind == COMPLETE else "granted"
     return Reply(
-        f"devices/{device_id}/upload/response",
+        f"devices/{device_id}/{_REPLIES[kind]}",
         json.dumps(answer, separators=(",", ":"), ensure_ascii=False).encode(),
-        {"device_id": device_id[:64], **{name: answer[name] for name in shown if name in answer}},
+        event if answer["success"] else "refused",
+        {
+            "device_id": device_id[:64],
+            **{name: answer[name] for name in _LOGGED if name in answer},
+            **more,
+        },
     )

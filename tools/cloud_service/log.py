@@ -43,6 +43,14 @@ def warning(event: str, **fields: Any) -> None:
     _log.warning(event, extra={"fields": fields})
 
 
-def failure(event: str, **fields: Any) -> None:
+def failure(event: str, error: BaseException, **fields: Any) -> None:
     """An unexpected exception, with its traceback."""
-    _log.exception(event, extra={"fields": fields})
+    _log.error(event, exc_info=error, extra={"fields": fields})
+
+
+def answered(event: str, fault: Exception | None, fields: dict[str, Any]) -> None:
+    """One message's outcome; with what broke its handler, if anything did."""
+    if fault is not None:
+        failure("handler_failed", fault, **fields)
+    else:
+        info(event, **fields)

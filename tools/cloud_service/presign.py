@@ -1,20 +1,19 @@
-"""Presigned PUT URLs. Signing is offline arithmetic with a secret: no store is asked.
+"""Presigned URLs. Signing is offline arithmetic with a secret: no store is asked.
 
 The signature covers the content type and every extra header, so that a client which sends
-anything else is refused by the store (403).
+anything else is refused by the store (403); on OSS, all but Content-Encoding.
 """
 
 from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import alibabacloud_oss_v2 as oss
-import boto3
-from botocore.config import Config as BotoConfig
 
-from tools.cloud_service.config import ConfigError, OssConfig, S3Config
+from tools.cloud_service.clients import oss_client, s3_client
+from tools.cloud_service.config import OssConfig, S3Config
 
 
 @dataclass(frozen=True)
@@ -26,36 +25,37 @@ class PresignedPut:
 
 
 class Presigner(Protocol):
-    def put(self, key: str, content_type: str, expires_sec: int) -> PresignedPut:
+    def put(
+        self,
+        key: str,
+        content_type: str,
+        expires_sec: int,
+        *,
+        content_md5: str | None = None,
+        content_encoding: str | None = None,
+        forbid_overwrite: bool = False,
+    ) -> PresignedPut:
         """Sign a PUT of one object, valid for `expires_sec` from now."""
+
+    def part(self, key: str, upload_id: str, number: int, expires_sec: int) -> str:
+        """Sign a PUT of one part, which takes no headers."""
+
+    def address(self, key: str) -> str:
+        """The object's URL without a signature."""
+
+
+class Appender(Protocol):
+    def append(
+        self, key: str, content_type: str, position: int, content_md5: str, expires_sec: int
+    ) -> PresignedPut:
+        """Sign a POST that appends bytes of that MD5 at that position."""
 
 
 class S3Presigner:
-    """AWS signature version 4, for Amazon S3, MinIO, SeaweedFS.
-
-    Keys come from the configuration, else from where boto3 looks (AWS_ACCESS_KEY_ID, ...).
-    """
+    """AWS signature version 4, for Amazon S3, MinIO, SeaweedFS."""
 
     def __init__(self, config: S3Config) -> None:
-        session = boto3.Session(
-            aws_access_key_id=config.access_key,
-            aws_secret_access_key=config.secret_key.get_secret_value()
-            if config.secret_key
-            else None,
-        )
-        if session.get_credentials() is None:
-            raise ConfigError(
-                "store: no access_key and secret_key, nor AWS_ACCESS_KEY_ID in the environment"
-            )
-        self._client = session.client(
-            "s3",
-            region_name=config.region,
-            endpoint_url=config.endpoint,
-            config=BotoConfig(
-                signature_version="s3v4",
-                s3={"addressing_style": "path" if config.path_style else "virtual"},
-            ),
-        )
+        self._client = s3_client(config, config.endpoint)
         self._bucket = config.bucket
         options = {
             ("StorageClass", "x-amz-storage-class"): config.storage_class,
@@ -64,44 +64,90 @@ class S3Presigner:
         self._parameters = {name: value for (name, _), value in options.items() if value}
         self._headers = {header: value for (_, header), value in options.items() if value}
 
-    def put(self, key: str, content_type: str, expires_sec: int) -> PresignedPut:
-        url = self._client.generate_presigned_url(
+    def put(
+        self,
+        key: str,
+        content_type: str,
+        expires_sec: int,
+        *,
+        content_md5: str | None = None,
+        content_encoding: str | None = None,
+        forbid_overwrite: bool = False,
+    ) -> PresignedPut:
+        wanted = {
+            ("ContentMD5", "Content-MD5"): content_md5,
+            ("ContentEncoding", "Content-Encoding"): content_encoding,
+            ("IfNoneMatch", "If-None-Match"): "*" if forbid_overwrite else None,
+        }
+        parameters = {name: value for (name, _), value in wanted.items() if value}
+        headers = {header: value for (_, header), value in wanted.items() if value}
+        url = self._sign(
             "put_object",
-            Params={
-                "Bucket": self._bucket,
-                "Key": key,
-                "ContentType": content_type,
-                **self._parameters,
-            },
-            ExpiresIn=expires_sec,
+            expires_sec,
+            Key=key,
+            ContentType=content_type,
+            **self._parameters,
+            **parameters,
         )
-        return PresignedPut(url, dict(self._headers))
+        return PresignedPut(url, {**self._headers, **headers})
+
+    def part(self, key: str, upload_id: str, number: int, expires_sec: int) -> str:
+        return self._sign(
+            "upload_part", expires_sec, Key=key, UploadId=upload_id, PartNumber=number
+        )
+
+    def address(self, key: str) -> str:
+        return self._sign("get_object", 1, Key=key).partition("?")[0]
+
+    def _sign(self, operation: str, expires_sec: int, **parameters: Any) -> str:
+        return self._client.generate_presigned_url(
+            operation, Params={"Bucket": self._bucket, **parameters}, ExpiresIn=expires_sec
+        )
 
 
 class OssPresigner:
-    """OSS signature version 4 by Alibaba's SDK.
-
-    Keys come from the configuration, else from OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET.
-    """
+    """OSS signature version 4 by Alibaba's SDK."""
 
     def __init__(self, config: OssConfig) -> None:
         self._config = config
-        self._client = oss.Client(
-            oss.config.Config(
-                region=config.region,
-                endpoint=config.endpoint,
-                credentials_provider=_oss_credentials(config),
-            )
-        )
+        self._client = oss_client(config, config.endpoint)
 
-    def put(self, key: str, content_type: str, expires_sec: int) -> PresignedPut:
+    def put(
+        self,
+        key: str,
+        content_type: str,
+        expires_sec: int,
+        *,
+        content_md5: str | None = None,
+        content_encoding: str | None = None,
+        forbid_overwrite: bool = False,
+    ) -> PresignedPut:
         request = oss.PutObjectRequest(
             bucket=self._config.bucket,
             key=key,
             content_type=content_type,
+            content_md5=content_md5,
+            content_encoding=content_encoding,
+            forbid_overwrite="true" if forbid_overwrite else None,
             storage_class=self._config.storage_class,
             server_side_encryption=self._config.server_side_encryption,
         )
+        signed = self._sign(request, expires_sec)
+        if content_encoding:  # the one that OSS does not sign
+            signed.extra_headers["Content-Encoding"] = content_encoding
+        return signed
+
+    def part(self, key: str, upload_id: str, number: int, expires_sec: int) -> str:
+        request = oss.UploadPartRequest(
+            bucket=self._config.bucket, key=key, upload_id=upload_id, part_number=number
+        )
+        return self._sign(request, expires_sec).url
+
+    def address(self, key: str) -> str:
+        request = oss.GetObjectRequest(bucket=self._config.bucket, key=key)
+        return self._sign(request, 1).url.partition("?")[0]
+
+    def _sign(self, request: Any, expires_sec: int) -> PresignedPut:
         # the SDK rounds the time left down to whole seconds, after some of it has passed
         lifetime = datetime.timedelta(seconds=expires_sec + 1)
         signed = self._client.presign(request, expires=lifetime)
@@ -111,21 +157,3 @@ class OssPresigner:
             if name.lower() != "content-type"
         }
         return PresignedPut(signed.url, headers)
-
-
-def _oss_credentials(config: OssConfig) -> oss.credentials.CredentialsProvider:
-    if config.access_key and config.secret_key:
-        return oss.credentials.StaticCredentialsProvider(
-            config.access_key, config.secret_key.get_secret_value()
-        )
-    try:
-        return oss.credentials.EnvironmentVariableCredentialsProvider()
-    except oss.exceptions.CredentialsEmptyError:
-        raise ConfigError(
-            "store: no access_key and secret_key, nor OSS_ACCESS_KEY_ID in the environment"
-        ) from None
-
-
-def presigner(config: S3Config | OssConfig) -> Presigner:
-    """The signer for a store; raises ConfigError when no credentials are found."""
-    return OssPresigner(config) if isinstance(config, OssConfig) else S3Presigner(config)

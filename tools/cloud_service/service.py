@@ -1,8 +1,8 @@
-"""The asyncio shell: subscribes, hands each request to the handler, publishes its reply.
+"""The asyncio shell: subscribes, hands each message to the handler, publishes its reply.
 
 Invariant: it ends only when it is cancelled. A broker that is lost or refuses is tried again with
-full-jitter backoff; a message that breaks the handler is logged and costs nobody else an answer.
-Nothing is kept between messages, so any number of services may run side by side.
+full-jitter backoff; a message that breaks the handler is logged, and answered all the same.
+Nothing that matters is kept between messages, so any number of services may run side by side.
 """
 
 from __future__ import annotations
@@ -19,9 +19,13 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tools.cloud_service import log
 from tools.cloud_service.config import ConfigError, MqttConfig
-from tools.cloud_service.handlers import MAX_REQUEST_BYTES, REQUEST_TOPICS, UploadHandler
+from tools.cloud_service.handlers import TOPICS, UploadHandler
+from tools.cloud_service.messages import MAX_REQUEST_BYTES
+from tools.cloud_service.metrics import Metrics
+from tools.cloud_service.threads import MAX_IN_HAND
 
-_WORKERS = 8  # one slow acknowledgement does not hold up other cameras
+# messages that wait for the store leave some who answer the others
+_WORKERS = MAX_IN_HAND + 16
 _QUEUE_MESSAGES = 1000  # beyond it, messages are dropped, and cameras ask again
 _KEEPALIVE_SEC = 15
 _TIMEOUT_SEC = 10
@@ -44,21 +48,68 @@ def tls_context(config: MqttConfig) -> ssl.SSLContext | None:
     return context
 
 
-async def serve(config: MqttConfig, tls: ssl.SSLContext | None, handler: UploadHandler) -> None:
-    """Answer requests until cancelled; `tls` comes from `tls_context`."""
-    attempt = 0
-    while True:
+class MqttService:
+    """Answers what comes over MQTT; `tls` comes from `tls_context`."""
+
+    def __init__(
+        self,
+        config: MqttConfig,
+        tls: ssl.SSLContext | None,
+        handler: UploadHandler,
+        metrics: Metrics,
+    ) -> None:
+        self._config = config
+        self._tls = tls
+        self._handler = handler
+        self._metrics = metrics
+        self.is_connected = False
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        attempt = 0
+        while True:
+            try:
+                async with _client(self._config, self._tls) as client:
+                    await _subscribe(client, self._config.share_group)
+                    self._note_connected(True)
+                    log.info("ready", broker=f"{self._config.host}:{self._config.port}")
+                    attempt = 0
+                    await self._answer_all(client)
+            except (aiomqtt.MqttError, OSError) as error:
+                self._note_connected(False)
+                cap_sec = min(_BACKOFF_CAP_SEC, _BACKOFF_BASE_SEC * 2**attempt)
+                wait_sec = random.uniform(0.1, cap_sec)
+                attempt = min(attempt + 1, 10)
+                log.warning("broker_lost", error=str(error), retry_in_sec=round(wait_sec, 1))
+                await asyncio.sleep(wait_sec)
+
+    def _note_connected(self, connected: bool) -> None:
+        self.is_connected = connected
+        self._metrics.broker_connected(connected)
+
+    async def _answer_all(self, client: aiomqtt.Client) -> None:
+        workers = [asyncio.ensure_future(self._work(client)) for _ in range(_WORKERS)]
         try:
-            async with _client(config, tls) as client:
-                await _subscribe(client)
-                log.info("ready", broker=f"{config.host}:{config.port}")
-                attempt = 0
-                await _answer_all(client, handler)
-        except (aiomqtt.MqttError, OSError) as error:
-            wait_sec = random.uniform(0.1, min(_BACKOFF_CAP_SEC, _BACKOFF_BASE_SEC * 2**attempt))
-            attempt = min(attempt + 1, 10)
-            log.warning("broker_lost", error=str(error), retry_in_sec=round(wait_sec, 1))
-            await asyncio.sleep(wait_sec)
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _work(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            await self._answer(client, message)
+
+    async def _answer(self, client: aiomqtt.Client, message: aiomqtt.Message) -> None:
+        topic, payload = str(message.topic), message.payload
+        if message.retain or not isinstance(payload, bytes):
+            log.warning("retained_request_ignored", topic=topic[:128])
+            return
+        _, device_id, kind = topic.split("/", 2)
+        reply = await self._handler.answer(device_id, kind, payload)
+        self._metrics.answered("mqtt", kind, reply)
+        await client.publish(reply.topic, reply.payload, qos=1)
+        log.answered(reply.event, reply.fault, reply.log)
 
 
 def _client(config: MqttConfig, tls: ssl.SSLContext | None) -> aiomqtt.Client:
@@ -79,39 +130,10 @@ def _client(config: MqttConfig, tls: ssl.SSLContext | None) -> aiomqtt.Client:
     )
 
 
-async def _subscribe(client: aiomqtt.Client) -> None:
+async def _subscribe(client: aiomqtt.Client, share_group: str) -> None:
+    shared = f"$share/{share_group}/" if share_group else ""
     options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
-    granted = await client.subscribe(REQUEST_TOPICS, options=options)
-    if any(code.is_failure for code in granted if not isinstance(code, int)):
-        raise aiomqtt.MqttError(
-            f"the broker refuses the subscription to {REQUEST_TOPICS}: {granted[0]}"
-        )
-
-
-async def _answer_all(client: aiomqtt.Client, handler: UploadHandler) -> None:
-    workers = [asyncio.ensure_future(_work(client, handler)) for _ in range(_WORKERS)]
-    try:
-        await asyncio.gather(*workers)
-    finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
-
-
-async def _work(client: aiomqtt.Client, handler: UploadHandler) -> None:
-    async for message in client.messages:
-        await _answer(client, handler, message)
-
-
-async def _answer(client: aiomqtt.Client, handler: UploadHandler, message: aiomqtt.Message) -> None:
-    topic, payload = str(message.topic), message.payload
-    if message.retain or not isinstance(payload, bytes):
-        log.warning("retained_request_ignored", topic=topic[:128])
-        return
-    try:
-        reply = handler.handle(topic, payload)
-    except Exception:  # one request's fault alone
-        log.failure("handler_failed", topic=topic[:128])
-        return
-    await client.publish(reply.topic, reply.payload, qos=1)
-    log.info("refused" if "error_code" in reply.log else "granted", **reply.log)
+    granted = await client.subscribe([(shared + topic, options) for topic in TOPICS])
+    refused = [code for code in granted if not isinstance(code, int) and code.is_failure]
+    if refused:
+        raise aiomqtt.MqttError(f"the broker refuses a subscription: {refused[0]}")

@@ -1,5 +1,8 @@
 """Servers for tests, the demo and work by hand: real programs on free loopback ports.
 
+`oss_standin` is not the real one: nobody but Alibaba can run OSS.
+
+
     with mosquitto() as broker, minio() as store:
         print(broker.address, store.endpoint, store.access_key)
         store.kill(); store.start()     # same port, same data
@@ -11,12 +14,14 @@ By hand: `python -m tools.services mosquitto minio`.
 from tools.services.broker import Mosquitto
 from tools.services.cloud import CloudService
 from tools.services.faults import Proxy, Toxiproxy
+from tools.services.oss_standin import OssStandin
 from tools.services.process import Server, Service, ServiceError, free_port
 from tools.services.store import Minio, ObjectStore, SeaweedFS
 
 mosquitto = Mosquitto
 minio = Minio
 seaweedfs = SeaweedFS
+oss_standin = OssStandin
 toxiproxy = Toxiproxy
 cloud_service = CloudService
 
@@ -25,6 +30,7 @@ __all__ = [
     "Minio",
     "Mosquitto",
     "ObjectStore",
+    "OssStandin",
     "Proxy",
     "SeaweedFS",
     "Server",
@@ -35,6 +41,7 @@ __all__ = [
     "free_port",
     "minio",
     "mosquitto",
+    "oss_standin",
     "seaweedfs",
     "toxiproxy",
 ]

@@ -7,11 +7,22 @@ import contextlib
 import signal
 import sys
 
-from tools.services import ObjectStore, Server, ServiceError, minio, mosquitto, seaweedfs, toxiproxy
+from tools.services import (
+    ObjectStore,
+    OssStandin,
+    Server,
+    ServiceError,
+    minio,
+    mosquitto,
+    oss_standin,
+    seaweedfs,
+    toxiproxy,
+)
 
 SERVICES: dict[str, type[Server]] = {
     "mosquitto": mosquitto,
     "minio": minio,
+    "oss": oss_standin,
     "seaweedfs": seaweedfs,
     "toxiproxy": toxiproxy,
 }
@@ -19,7 +30,7 @@ SERVICES: dict[str, type[Server]] = {
 
 def describe(service: Server) -> str:
     """One line: what it is and how to reach it."""
-    if isinstance(service, ObjectStore):
+    if isinstance(service, (ObjectStore, OssStandin)):
         return (
             f"{service.name}: {service.endpoint} bucket={service.bucket} region={service.region}"
             f" access_key={service.access_key} secret_key={service.secret_key}"

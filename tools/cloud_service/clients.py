@@ -1,0 +1,102 @@
+"""Clients of the stores' own SDKs, for signing and for the service's own calls.
+
+Keys come from the configuration, else from where the SDKs look: AWS_ACCESS_KEY_ID and all that
+boto3 knows, OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import alibabacloud_oss_v2 as oss
+import boto3
+import requests
+from botocore.config import Config as BotoConfig
+
+from tools.cloud_service.config import ConfigError, OssConfig, S3Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+PARALLEL_CALLS = 16
+_CONNECT_TIMEOUT_SEC = 3
+_READ_TIMEOUT_SEC = 20  # a store may take its time to join many parts
+_ATTEMPTS = 2
+
+
+def s3_client(config: S3Config, endpoint: str | None) -> S3Client:
+    """Raises ConfigError when no credentials are found."""
+    session = boto3.Session(
+        aws_access_key_id=config.access_key,
+        aws_secret_access_key=config.secret_key.get_secret_value() if config.secret_key else None,
+    )
+    if session.get_credentials() is None:
+        raise ConfigError(
+            "store: no access_key and secret_key, nor AWS_ACCESS_KEY_ID in the environment"
+        )
+    return session.client(
+        "s3",
+        region_name=config.region,
+        endpoint_url=endpoint,
+        verify=str(config.ca_file) if config.ca_file else None,
+        config=BotoConfig(
+            signature_version="s3v4",
+            s3={"addressing_style": "path" if config.path_style else "virtual"},
+            # else multipart uploads are begun with a checksum that every part would have to have
+            request_checksum_calculation="when_required",
+            connect_timeout=_CONNECT_TIMEOUT_SEC,
+            read_timeout=_READ_TIMEOUT_SEC,
+            max_pool_connections=PARALLEL_CALLS,
+            retries={"total_max_attempts": _ATTEMPTS},
+        ),
+    )
+
+
+def oss_client(config: OssConfig, endpoint: str | None) -> oss.Client:
+    """Raises ConfigError when no credentials are found."""
+    return oss.Client(
+        oss.config.Config(
+            region=config.region,
+            endpoint=endpoint,
+            credentials_provider=oss_credentials(config),
+            connect_timeout=_CONNECT_TIMEOUT_SEC,
+            readwrite_timeout=_READ_TIMEOUT_SEC,
+            retry_max_attempts=_ATTEMPTS,
+            http_client=_oss_transport(config.ca_file) if config.ca_file else None,
+        )
+    )
+
+
+class _OneCa(requests.adapters.HTTPAdapter):
+    """Trusts one file of certificates, which the SDK has no setting for."""
+
+    def __init__(self, ca_file: Path) -> None:
+        super().__init__(pool_maxsize=PARALLEL_CALLS)
+        self._ca_file = str(ca_file)
+
+    def send(self, *arguments: Any, **options: Any) -> requests.Response:
+        return super().send(*arguments, **{**options, "verify": self._ca_file})
+
+
+def _oss_transport(ca_file: Path) -> Any:
+    session = requests.Session()
+    session.mount("https://", _OneCa(ca_file))
+    return oss.transport.RequestsHttpClient(
+        session=session,
+        connect_timeout=_CONNECT_TIMEOUT_SEC,
+        readwrite_timeout=_READ_TIMEOUT_SEC,
+    )
+
+
+def oss_credentials(config: OssConfig) -> oss.credentials.CredentialsProvider:
+    if config.access_key and config.secret_key:
+        return oss.credentials.StaticCredentialsProvider(
+            config.access_key, config.secret_key.get_secret_value()
+        )
+    try:
+        return oss.credentials.EnvironmentVariableCredentialsProvider()
+    except oss.exceptions.CredentialsEmptyError:
+        raise ConfigError(
+            "store: no access_key and secret_key, nor OSS_ACCESS_KEY_ID in the environment"
+        ) from None
