@@ -8,7 +8,7 @@ ARGS ?=
 
 unexport PYTHONPATH PYTHONHOME
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench minio format package lock clean
+.PHONY: help setup demo test check bench faults minio format package lock clean
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):  *## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -36,6 +36,10 @@ check:  ## Lint, format, the laws, types of device files and tools, compile for 
 bench:  ## Measure, print the table, write build/bench.json (ARGS="P1 P5" for some)
 	@$(SETUP) bench
 	@$(RUN) -m tools.bench $(ARGS)
+
+faults:  ## Cut the power at every write to the card, break the card; write build/faults.json
+	@$(SETUP) faults
+	@$(RUN) -m tools.faults $(ARGS)
 
 minio:  ## Build the MinIO server into the per-user cache
 	@$(SETUP) minio

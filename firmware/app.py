@@ -125,7 +125,7 @@ class Camera:
         if self._config["upload"]["ca_file"]:
             self._dialer.trust(self._config["upload"]["ca_file"])
         try:
-            self._uploads.intake.open()
+            self._uploads.open()
         except OSError as error:
             raise StartUpError("the SD card cannot be used (%s)" % error)
         self._board.start_network(**self._config["network"])

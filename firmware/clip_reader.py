@@ -31,7 +31,7 @@ class ClipReader:
         """UploadError unless the file is there in its full length."""
         job = self._job
         try:
-            size_bytes = os.stat(job.path)[6]
+            size_bytes = os.stat(job.body_path or job.path)[6]
         except OSError as error:
             raise card_error(error)
         if size_bytes != job.size_bytes:
@@ -42,6 +42,7 @@ class ClipReader:
     async def begin(self, view):
         """Make ready to read the body from its beginning; `view` may be overwritten."""
         self._open()
+        self.size_bytes = self._job.size_bytes  # a recording may have gone on meanwhile
         self._md5 = hashlib.md5()
         self.update = self._md5.update
 
@@ -74,7 +75,7 @@ class ClipReader:
         """Open the file anew, at the body: a handle does not see what is appended later."""
         self.close()
         try:
-            self._file = open(self._job.path, "rb")
+            self._file = open(self._job.body_path or self._job.path, "rb")
             if self.offset:
                 self._file.seek(self.offset)
         except OSError as error:

@@ -35,8 +35,6 @@ _FIELDS = (
     ("i", "upload_id", None),
     ("z", "part_size", 0),
     ("n", "parts_done", 0),
-    ("e", "content_encoding", None),
-    ("f", "source_path", None),
 )
 
 
@@ -60,6 +58,7 @@ class Job:
         self.started_unix = started_unix
         self.row = None
         self.order = 0
+        self.content_encoding = self.body_path = None  # while a compressed file goes in its place
         self.growth = None  # of a clip that is still being recorded
 
     def finish(self, clip):

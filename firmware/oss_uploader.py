@@ -163,6 +163,8 @@ class _Run:
         up, job, fields = self._up, self._job, None
         if up.complete:
             is_large = up.multipart_bytes is not None and job.size_bytes > up.multipart_bytes
+            # What was compressed is gone after a reset: it cannot go on in the middle.
+            is_large = is_large and not job.content_encoding
             is_growing = job.growth and not job.growth.is_done
             fields = request_fields(job, is_large or is_growing or resume, resume)
         try:

@@ -16,15 +16,25 @@ from protocol_error import ProtocolError
 _MOST_BYTES = const(8192)
 _LONGEST_WAIT_SEC = const(3600)
 _COMPLETES = const(3)  # within the time for one answer: it may be lost, to ask again is harmless
+_LINK_CHECK_MS = const(250)
 
 
 class PresignClient:
     def __init__(
-        self, publish, make_request, *, new_request_id, timeout_ms, log, publish_complete=None
+        self,
+        publish,
+        make_request,
+        *,
+        new_request_id,
+        timeout_ms,
+        log,
+        publish_complete=None,
+        is_up=lambda: True,
     ):
         """`publish(payload) -> bool` sends a request, `make_request(request_id, job, more)` builds it.
 
-        `publish_complete(fields) -> bool` sends what says how an upload ended.
+        `publish_complete(fields) -> bool` sends what says how an upload ended. While not
+        is_up(), nothing is sent and no time passes: without the link no upload goes on.
         """
         self._publish = publish
         self._make_request = make_request
@@ -32,6 +42,7 @@ class PresignClient:
         self._timeout_ms = timeout_ms
         self._log = log
         self._publish_complete = publish_complete
+        self._is_up = is_up
         self._waiting = {}
         self._completing = {}
 
@@ -43,28 +54,26 @@ class PresignClient:
         request_id = self._new_request_id()
         answer = self._waiting[request_id] = _Answer()
         try:
-            if not self._publish(self._make_request(request_id, job, more)):
-                raise UploadError("MQTT_UNAVAILABLE", "request cannot be queued")
-            if not await answer.comes_within(self._timeout_ms):
-                raise self._unanswered("no upload URL")
+            request = self._make_request(request_id, job, more)
+            await self._ask(answer, lambda: self._publish(request), 1, "no upload URL")
         finally:
             del self._waiting[request_id]
         return _granted(answer.value, "UNAUTHORIZED")
 
     async def complete(self, fields):
         """Say that an upload is stored; the cloud's CompleteAck, or UploadError."""
-        request_id, was_sent = fields["request_id"], False
+        request_id = fields["request_id"]
         answer = self._completing[request_id] = _Answer()
         try:
-            for _ in range(_COMPLETES):
-                was_sent = self._publish_complete(fields) or was_sent
-                if await answer.comes_within(self._timeout_ms // _COMPLETES):
-                    return _granted(answer.value, "BAD_RESPONSE")
+            await self._ask(
+                answer,
+                lambda: self._publish_complete(fields),
+                _COMPLETES,
+                "completion not confirmed",
+            )
         finally:
             del self._completing[request_id]
-        if not was_sent:
-            raise UploadError("MQTT_UNAVAILABLE", "completion cannot be queued")
-        raise self._unanswered("completion not confirmed")
+        return _granted(answer.value, "BAD_RESPONSE")
 
     def report(self, fields):
         """Say that an upload failed or was given up; nobody waits for the answer."""
@@ -93,8 +102,20 @@ class PresignClient:
             answer.value = value
             answer.event.set()
 
-    def _unanswered(self, what):
-        return UploadError("NO_RESPONSE", "%s within %d seconds" % (what, self._timeout_ms // 1000))
+    async def _ask(self, answer, send, times, failure):
+        """Send so many times until there is an answer; UploadError without one."""
+        timeout_ms, was_sent = self._timeout_ms // times, False
+        while times:
+            while not self._is_up():
+                await asyncio.sleep_ms(_LINK_CHECK_MS)
+            was_sent = send() or was_sent
+            if await answer.comes_within(timeout_ms):
+                return
+            times -= self._is_up()  # what the link lost is asked again when it is back
+        if not was_sent:
+            raise UploadError("MQTT_UNAVAILABLE", "message cannot be queued")
+        seconds = self._timeout_ms // 1000
+        raise UploadError("NO_RESPONSE", "%s within %d seconds" % (failure, seconds))
 
 
 class _Answer:

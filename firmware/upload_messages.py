@@ -16,8 +16,9 @@ from micropython import const
 from firmware import message_fields as field
 from protocol_error import ProtocolError
 
-CONTENT_TYPE = "video/mp2t"
 FORMAT = "H264/MPEG-TS"
+_FOOTAGE = ("ts", "video/mp2t")
+_OTHERS = (("log", "text/plain"), ("txt", "text/plain"), ("json", "application/json"))
 PUT, MULTIPART, APPEND = "put", "multipart", "append"
 
 _PROTOCOL = const(2)
@@ -63,7 +64,11 @@ def upload_request(device_id, request_id, job, file_name, unix_time, more=None):
 
     `job` has size_bytes, priority, trigger, duration_ms, height and cloud_path.
     """
-    metadata = {"content_type": CONTENT_TYPE, "format": FORMAT, "trigger": job.trigger}
+    metadata = {"content_type": content_type(job.path), "trigger": job.trigger}
+    if metadata["content_type"] == _FOOTAGE[1]:
+        metadata["format"] = FORMAT
+    if job.is_recovered:
+        metadata["recovered"] = True
     if job.duration_ms:
         metadata["duration"] = (job.duration_ms + 500) // 1000
     if job.height:
@@ -82,6 +87,15 @@ def upload_request(device_id, request_id, job, file_name, unix_time, more=None):
         if "resume" in more:
             fields["file_name"] = job.cloud_path
     return json.dumps(fields)
+
+
+def content_type(path):
+    """By the suffix of the file's name."""
+    suffix = path.rsplit(".", 1)[-1].lower()
+    for known, name in (_FOOTAGE,) + _OTHERS:
+        if suffix == known:
+            return name
+    return "application/octet-stream"
 
 
 def request_fields(job, in_parts, resume=None):

@@ -11,6 +11,7 @@ from firmware.intake import Intake
 from firmware.oss_uploader import OssUploader
 from firmware.presign_client import PresignClient
 from firmware.retry_scheduler import RetryScheduler
+from firmware.start_up import StartUpError
 from firmware.upload_journal import UploadJournal
 from firmware.upload_monitor import UploadMonitor
 from firmware.upload_queue import UploadQueue
@@ -21,7 +22,7 @@ from token_bucket import TokenBucket
 
 _BLOCK_BYTES = const(8192)
 _JOBS = const(2048)
-_BURST_BYTES = const(16384)  # what the slots may be ahead of the bandwidth limit
+_BURST_BYTES = const(16384)  # the least that the slots may be ahead of the bandwidth limit
 
 
 class Uploads:
@@ -50,7 +51,11 @@ class Uploads:
             log=log,
         )
         uploader = self._build_uploader(upload, buffers, dialer, topics)
-        self.scheduler = self._build_scheduler(upload, uploader)
+        send, self._compression = uploader.upload, None
+        if upload["compress"] == "gzip":
+            self._compression = self._build_compression(send, buffers)
+            send = self._compression.upload
+        self.scheduler = self._build_scheduler(upload, send)
         live_from_bytes = upload["multipart_threshold_kb"] * 1024 if upload["live_upload"] else None
         self.intake = Intake(
             self.scheduler,
@@ -64,11 +69,27 @@ class Uploads:
             log=log,
         )
 
+    def open(self):
+        """Touch the card for the first time. Raises OSError."""
+        if self._compression:
+            self._compression.open()
+        self.intake.open()
+
     def enable(self, is_on):
         """Let uploads begin, or not; those that go on are not stopped."""
         self._is_on = self.intake.is_on = bool(is_on)
         self.intake.look_again(is_on)
         self.scheduler.wake()
+
+    def _build_compression(self, upload, buffers):
+        from firmware.compression import Compression, can_compress  # memory for who wants it
+
+        if not can_compress():
+            raise StartUpError(
+                'upload.compress is "gzip": this firmware cannot read deflate; allowed is "none"'
+            )
+        directory = self._board.card_root + "/work"
+        return Compression(upload, buffers=buffers, directory=directory, log=self._log)
 
     def _build_uploader(self, config, buffers, dialer, topics):
         board = self._board
@@ -81,6 +102,7 @@ class Uploads:
             publish_complete=lambda fields: self._link.publish(
                 topics.upload_complete, upload_messages.upload_complete(self._id, fields), 1
             ),
+            is_up=lambda: self._link.is_up,
         )
         self._link.subscribe(topics.upload_response, signer.on_response)
         self._link.subscribe(topics.upload_complete_ack, signer.on_complete_ack)
@@ -104,9 +126,9 @@ class Uploads:
             multipart_bytes=config["multipart_threshold_kb"] * 1024,
         )
 
-    def _build_scheduler(self, config, uploader):
+    def _build_scheduler(self, config, upload):
         return RetryScheduler(
-            uploader.upload,
+            upload,
             self.journal,
             slots=config["max_concurrent_uploads"],
             is_ready=self._is_ready,
@@ -144,7 +166,10 @@ class Uploads:
 
     def _limiter(self, config):
         limit = config["bandwidth_limit_kbps"]
-        return TokenBucket(limit * 1000, _BURST_BYTES, ticks_diff) if limit else None
+        if not limit:
+            return None
+        # A quarter of a second, so that a pause for garbage collection loses no bandwidth.
+        return TokenBucket(limit * 1000, max(_BURST_BYTES, limit * 250), ticks_diff)
 
     def _is_ready(self):
         return self._is_on and self._link.is_up and self._board.unix_time() is not None
@@ -159,4 +184,6 @@ class Uploads:
             job.started_unix = now  # kept with the next record: the name does not change again
         date = self._board.date(job.started_unix + self._utc_offset_min * 60)
         name = messages.cloud_name(self._id, date, messages.base_name(job.path))
+        if job.content_encoding:
+            name += ".gz"
         return upload_messages.upload_request(self._id, request_id, job, name, now, more)

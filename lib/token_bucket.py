@@ -67,8 +67,4 @@ class TokenBucket:
             self._last_ms = now_ms
         if passed_ms <= 0:  # a sender that looked at the clock before another one did
             return self._debt_ms
-        debt_ms = self._debt_ms - passed_ms
-        if debt_ms < -self._burst_ms:
-            self._rest = 0
-            return -self._burst_ms
-        return debt_ms
+        return max(self._debt_ms - passed_ms, -self._burst_ms)

@@ -41,14 +41,15 @@ def split(text):
 
 
 def redirected(text, location):
-    """Where a redirect from the URL `text` leads; ProtocolError if that is not known."""
+    """The URL that a redirect from the URL `text` leads to; ProtocolError if that is none to follow."""
     old = split(text)
     scheme = "https:" if old.is_tls else "http:"
     if location.startswith("//"):
         location = scheme + location
     elif location.startswith("/"):
         location = scheme + "//" + old.host_header + location
-    if old.is_tls and not split(location).is_tls:
+    new = split(location)
+    if old.is_tls and not new.is_tls:
         raise ProtocolError("redirected away from TLS")
     return location
 

@@ -24,7 +24,7 @@ builds = []
 
 def pytest_collection_modifyitems(items):
     """Tests that need no server first, those that need one built from source last."""
-    order = ("unit", "tasks", "host", "live", "board")
+    order = ("unit", "tasks", "host", "faults", "live", "board")
     items.sort(key=lambda item: order.index(item.path.parent.name))
 
 

@@ -1,8 +1,8 @@
 """Set this clone up on a machine that has nothing but Python: `python3 tools/bootstrap.py GOAL`.
 
-GOAL is demo, test, bench, check, minio or all; each needs its own share of the steps below. A step
-that was done for the same inputs is not done again: a stamp beside its output holds their digest.
-Standard library only, since the virtual environment is one of the things made here.
+GOAL is demo, test, bench, faults, check, minio or all; each needs its own share of the steps below.
+A step that was done for the same inputs is not done again: a stamp beside its output holds their
+digest. Standard library only, since the virtual environment is one of the things made here.
 """
 
 import sys
@@ -33,13 +33,13 @@ APT_PACKAGES = (
     ("mosquitto", "mosquitto", "demo test bench"),
     ("ffmpeg", "ffmpeg", "demo test bench"),
     ("mtools", "mcopy", "demo test bench"),
-    ("dosfstools", "mkfs.fat", "demo test bench"),
+    ("dosfstools", "mkfs.fat", "demo test bench faults"),
     ("mosquitto-clients", "mosquitto_sub", "test"),
     ("tstools", "tsreport", "test"),
     ("valgrind", "valgrind", "test bench"),
     ("curl", "curl", "test bench"),
 )
-GOALS = ("demo", "test", "bench", "check", "minio", "all")
+GOALS = ("demo", "test", "bench", "faults", "check", "minio", "all")
 # Where Debian keeps daemons and file system tools; not on the PATH of an ordinary user.
 COMMAND_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
 # Settings of pip that say where to install; here only the caller decides that.
@@ -217,12 +217,13 @@ def set_up(goal: str) -> None:
     once(VENV, here + (ROOT / "requirements.lock",), make_venv)
     if goal in ("check", "test", "all"):
         once(TYPINGS, (ROOT / "stubs.lock",), make_typings)
-    if goal in ("demo", "test", "bench", "all"):
+    if goal in ("demo", "test", "bench", "faults", "all"):
         once(
             ROOT / "build" / "micropython-lib",
             (ROOT / "tools" / "micropython_lib.py",),
             lambda: run_tool("micropython_lib", "fetching umqtt and urequests"),
         )
+    if goal in ("demo", "test", "bench", "all"):
         once(
             ROOT / "build" / "material",
             (ROOT / "tools" / "material.py",),

@@ -4,8 +4,15 @@
 
 Runs what main.py runs, on a board without hardware: the network is the host's, the PIR sees
 motion while the card's folder holds a file named `motion`.
+
+While the folder holds a file named `heap`, the heap is looked at in every turn of the loop,
+garbage not counted, and the most that was in use is told once the file is gone.
+
+FREEZE_AT names a point where the program stands still for good, to be killed there: the first
+`remove` of a file, or the first line on the console that has the text behind `log:`.
 """
 
+import asyncio
 import gc
 import os
 import random
@@ -13,7 +20,9 @@ import time
 
 gc.threshold(16384)  # as boot.py does, before anything big is imported
 
-from firmware.app import main  # noqa: E402
+from firmware import app, uploads  # noqa: E402
+
+HEAP_CHECK_MS = 50
 
 
 class FolderBoard:
@@ -35,14 +44,7 @@ class FolderBoard:
         return ()
 
     def motion_sensor(self, gpio, active_level):
-        def sees_motion():
-            try:
-                os.stat(self.card_root + "/motion")
-            except OSError:
-                return False
-            return True
-
-        return sees_motion
+        return lambda: is_there(self.card_root + "/motion")
 
     def unix_time(self):
         return int(time.time())
@@ -66,5 +68,66 @@ class FolderBoard:
         """Nobody watches."""
 
 
+class FreezingOs:
+    """The module `os`, but the first `remove` never comes back."""
+
+    def __getattr__(self, name):
+        return getattr(os, name)
+
+    def remove(self, path):
+        freeze("remove " + path)
+
+
+def is_there(path):
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+def freeze(point):
+    print("frozen at", point)
+    while True:
+        time.sleep(1)
+
+
+def prepare_freeze(point):
+    """Stand still where FREEZE_AT says."""
+    if point == "remove":
+        uploads.os = FreezingOs()
+    elif point.startswith("log:"):
+        plain, text = app.log, point[4:]
+
+        def log(line, error=None):
+            plain(line, error)
+            if text in line:
+                freeze(line)
+
+        app.log = log
+
+
+async def watch_heap(marker):
+    """Tell the most heap in use while the marker file is there. CPython knows no such figure."""
+    in_use = getattr(gc, "mem_alloc", lambda: 0)
+    while True:
+        while not is_there(marker):
+            await asyncio.sleep_ms(HEAP_CHECK_MS)
+        print("heap is watched")
+        peak = 0
+        while is_there(marker):
+            gc.collect()
+            peak = max(peak, in_use())
+            await asyncio.sleep_ms(0)
+        gc.collect()
+        print(f"heap peak {peak} rest {in_use()}")
+
+
 async def serve():
-    await main(FolderBoard(os.getenv("CARD_ROOT")))
+    card_root = os.getenv("CARD_ROOT")
+    prepare_freeze(os.getenv("FREEZE_AT") or "")
+    watching = asyncio.create_task(watch_heap(card_root + "/heap"))
+    try:
+        await app.main(FolderBoard(card_root))
+    finally:
+        watching.cancel()

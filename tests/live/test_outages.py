@@ -1,6 +1,7 @@
 """The broker or the store dies in mid-upload and comes back: the clip is delivered all the same."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +80,13 @@ def test_the_store_is_killed_in_mid_upload(
             assert camera.clips() == []
 
 
+def wait_until_stored(store: ObjectStore, key: str, timeout_sec: float = 60) -> None:
+    deadline = time.monotonic() + timeout_sec
+    while not store.client().list_objects_v2(Bucket=store.bucket, Prefix=key).get("KeyCount"):
+        assert time.monotonic() < deadline, f"{key} does not arrive"
+        time.sleep(0.1)
+
+
 def test_the_broker_is_killed_in_mid_upload(
     interpreter: str, faults: Toxiproxy, seaweedfs: ObjectStore, long_film: Footage, tmp_path: Path
 ) -> None:
@@ -94,11 +102,13 @@ def test_the_broker_is_killed_in_mid_upload(
             camera.events.wait("upload_progress", 20)
             broker.kill()
             camera.wait_for("MQTT link down")
-            # The upload needs no broker: it goes on.
-            camera.wait_for("upload completed: " + first["file_path"], 60)
+            # The upload needs no broker: it goes on. Only its end waits for the cloud's word.
+            wait_until_stored(seaweedfs, started["cloud_path"])
+            assert Path(first["file_path"]).read_bytes() == held
             broker.start()
-            camera.events.wait_status("online", 60)
+            camera.wait_for("upload completed: " + first["file_path"], 60)
             assert read_back(seaweedfs, started["cloud_path"]) == held
+            camera.events.wait_status("online", 60)
             second = camera.record(1)
             camera.events.wait("upload_completed", 60, file_path=second["file_path"])
             assert camera.clips() == []

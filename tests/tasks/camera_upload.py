@@ -4,12 +4,12 @@ import asyncio
 import hashlib
 import os
 import time
-from collections import namedtuple
 
 import net
-from firmware.messages import Grant
+from firmware.job import Job
 from firmware.oss_uploader import OssUploader
 from firmware.upload_error import UploadError
+from firmware.upload_messages import CompleteAck, Grant
 from harness import eq, tmp_dir
 from tasks import tls_server
 from tasks.fake_store import FakeStore
@@ -17,7 +17,11 @@ from tasks.fake_store import FakeStore
 CHUNK_BYTES = 8192
 SECRET = "X-Signature=secret"
 
-Job = namedtuple("Job", ("path", "size_bytes", "priority", "trigger", "attempts", "md5"))
+
+def job_for(path, size_bytes, md5=None):
+    job = Job(path, size_bytes, 2, "motion_detection")
+    job.md5 = md5
+    return job
 
 
 def clip(size_bytes, md5=None):
@@ -28,7 +32,7 @@ def clip(size_bytes, md5=None):
         if size_bytes > 100000:
             file.seek(size_bytes - 1)
             file.write(b"\x47")
-    return Job(path, size_bytes, 2, "motion_detection", 0, md5)
+    return job_for(path, size_bytes, md5)
 
 
 def file_md5(path):
@@ -52,22 +56,55 @@ def grant(port, **changes):
         "expires_at": None,
         "extra_headers": (),
         "server_time": None,
+        "expires_in": None,
+        "mode": "put",
+        "upload_id": "",
+        "part_size": 0,
+        "parts": (),
+        "parts_done": 0,
+        "requires_complete": False,
     }
     fields.update(changes)
     return Grant(**fields)
 
 
+def ack(**changes):
+    """The cloud's word that all is well."""
+    fields = {
+        "request_id": "upload_1",
+        "is_verified": True,
+        "cloud_url": "https://store.example/a/b.ts?secret",
+        "etag": "told",
+        "size_bytes": None,
+    }
+    fields.update(changes)
+    return CompleteAck(**fields)
+
+
 class Camera:
-    """An uploader with its callbacks recorded; `reply` is the grant, or the exception, it gets."""
+    """An uploader with its callbacks recorded; `reply` is the grant, or the exception, it gets.
+
+    A list of replies is given in turn. `acks` likewise: what the cloud says to each `complete`.
+    """
 
     def __init__(
-        self, reply, timeout_ms=20000, idle_timeout_ms=10000, slots=1, authorities=(), **options
+        self,
+        reply,
+        timeout_ms=20000,
+        idle_timeout_ms=10000,
+        slots=1,
+        authorities=(),
+        acks=(),
+        **options,
     ):
         settings = {"allow_insecure": True, "progress_ms": 0, "unix_time": lambda: None}
+        settings["ticks_ms"] = time.ticks_ms
         settings.update(options)
         self.reply = reply
+        self.acks = list(acks)
         self.authorities = authorities
         self.started, self.progress, self.streams = [], [], []
+        self.asked, self.completed, self.reported, self.kept = [], [], [], []
         self.uploader = OssUploader(
             self._request_url,
             self._open_stream,
@@ -76,14 +113,24 @@ class Camera:
             idle_timeout_ms=idle_timeout_ms,
             on_started=lambda *args: self.started.append(args),
             on_progress=lambda *args: self.progress.append(args),
-            ticks_ms=time.ticks_ms,
+            complete=self._complete,
+            report=self.reported.append,
+            on_part=lambda job: self.kept.append((job.upload_id, job.part_size, job.parts_done)),
             **settings,
         )
 
-    async def _request_url(self, job):
-        if isinstance(self.reply, Exception):
-            raise self.reply
-        return self.reply
+    async def _request_url(self, job, fields):
+        self.asked.append(fields)
+        return self._given(self.reply.pop(0) if isinstance(self.reply, list) else self.reply)
+
+    async def _complete(self, fields):
+        self.completed.append(fields)
+        return self._given(self.acks.pop(0))
+
+    def _given(self, reply):
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
 
     async def _open_stream(self, host, port, tls):
         host_ip = await net.resolve(host, cache={}, dns_servers=(), timeout_ms=2000)
@@ -102,7 +149,8 @@ class Camera:
         except UploadError as error:
             assert SECRET not in str(error), "a message shows the query: %s" % error
             result = error
-        eq(os.stat(job.path)[6], before, "size of the file on the card")
+        if job.growth is None:
+            eq(os.stat(job.path)[6], before, "size of the file on the card")
         for stream in self.streams:
             try:
                 stream.read_ready(bytearray(1))

@@ -1,7 +1,8 @@
 """An object store on loopback that answers as a test says, on either interpreter.
 
 A behaviour is `async def (exchange)`: it reads as much of the request as it
-likes, sends what it likes and goes. The connection is closed behind it.
+likes, sends what it likes and goes. The connection is closed behind it, but for
+one that accepted a request which wants it kept (`exchange.is_kept`).
 """
 
 import asyncio
@@ -31,13 +32,14 @@ def free_port():
 
 
 class Exchange:
-    """One connection as the behaviour sees it: `head`, and how much of the body came, with its MD5."""
+    """One request as the behaviour sees it: `head`, and how much of the body came, with its MD5."""
 
     def __init__(self, reader, writer):
         self._reader, self._writer = reader, writer
         self.head = b""
         self.size_bytes = 0
         self.received_bytes = 0
+        self.is_kept = False
         self.error = None
         self._md5 = hashlib.md5()
 
@@ -61,6 +63,18 @@ class Exchange:
             self._md5.update(piece)
             self.received_bytes += len(piece)
 
+    async def read_all(self):
+        """The rest of the body; less of it if the camera hangs up."""
+        pieces = []
+        while self.received_bytes < self.size_bytes:
+            left = self.size_bytes - self.received_bytes
+            piece = await self._reader.read(min(_PIECE_BYTES, left))
+            if not piece:
+                break
+            pieces.append(piece)
+            self.received_bytes += len(piece)
+        return b"".join(pieces)
+
     async def send(self, data):
         self._writer.write(data)
         await self._writer.drain()
@@ -71,7 +85,11 @@ class Exchange:
         if self.received_bytes < self.size_bytes:
             return
         self.md5 = hexlify(self._md5.digest()).decode()
-        etag = '"%s"' % self.md5 if etag is None else etag
+        await self.answer(status, '"%s"' % self.md5 if etag is None else etag)
+
+    async def answer(self, status=b"200 OK", etag=""):
+        """Say that all is well, and keep the connection if the camera wants that."""
+        self.is_kept = b"\r\nConnection: keep-alive\r\n" in self.head
         line = "ETag: %s\r\n" % etag if etag else ""
         await self.send(b"HTTP/1.1 %s\r\n%sContent-Length: 0\r\n\r\n" % (status, line.encode()))
 
@@ -89,11 +107,12 @@ class Exchange:
 
 
 class FakeStore:
-    """Runs one behaviour for every connection; `exchanges` has them all once it has stopped."""
+    """Runs one behaviour for every request; `exchanges` has them all once it has stopped."""
 
     def __init__(self, behaviour):
         self._behaviour = behaviour
         self._running = 0
+        self.connections = 0
         self.exchanges = []
 
     async def start(self, **options):
@@ -103,10 +122,17 @@ class FakeStore:
     async def _serve(self, reader, writer):
         exchange = Exchange(reader, writer)
         self.exchanges.append(exchange)
+        self.connections += 1
         self._running += 1
         try:
             await exchange.read_head()
             await self._behaviour(exchange)
+            while exchange.is_kept:
+                exchange = Exchange(reader, writer)
+                await exchange.read_head()
+                if exchange.head:
+                    self.exchanges.append(exchange)
+                    await self._behaviour(exchange)
         except OSError as error:
             exchange.error = error  # the camera hung up, as it may
         finally:

@@ -10,7 +10,7 @@ from firmware.oss_uploader import Outcome
 from firmware.upload_error import NEVER, RENEW, RETRY, UploadError
 from harness import eq, tmp_dir
 from protocol_error import ProtocolError
-from tasks.camera_upload import CHUNK_BYTES, Camera, Job, clip, file_md5, grant, try_upload
+from tasks.camera_upload import CHUNK_BYTES, Camera, clip, file_md5, grant, job_for, try_upload
 from tasks.fake_store import FakeStore
 
 
@@ -274,14 +274,14 @@ async def _file_error(job):
 
 
 async def test_missing_file():
-    error = await _file_error(Job(tmp_dir() + "/m0000002.ts", 1, 0, "", 0, None))
+    error = await _file_error(job_for(tmp_dir() + "/m0000002.ts", 1))
     eq((error.code, error.retry), ("FILE_MISSING", NEVER))
 
 
 async def test_file_of_another_length():
     job = clip(100)
     for size_bytes in (99, 101):
-        error = await _file_error(Job(job.path, size_bytes, 0, "", 0, None))
+        error = await _file_error(job_for(job.path, size_bytes))
         eq((error.code, error.retry), ("FILE_CHANGED", NEVER))
 
 
@@ -295,7 +295,7 @@ async def test_corrupt_file_is_never_stored():
 
 async def test_known_md5_that_agrees():
     job = clip(30000)
-    job = Job(job.path, job.size_bytes, 0, "", 0, file_md5(job.path))
+    job.md5 = file_md5(job.path)
     outcome, _, _ = await try_upload(accept, job)
     assert isinstance(outcome, Outcome), outcome
 
@@ -351,6 +351,6 @@ async def test_card_errors():
 
 async def test_unreadable_path():
     folder = tmp_dir()
-    job = Job(folder, os.stat(folder)[6], 0, "", 0, None)
+    job = job_for(folder, os.stat(folder)[6])
     error, _, _ = await try_upload(accept, job)
     eq(error.code, "CARD_ERROR")

@@ -4,9 +4,9 @@ import json
 from collections import namedtuple
 
 from firmware.clip import Clip
+from firmware.job import Job
 from firmware.messages import Topics
 from firmware.upload_error import UploadError
-from firmware.upload_queue import Job
 from firmware.upload_reporter import UploadReporter
 from harness import eq
 
@@ -15,7 +15,7 @@ UNIX = 1763856000
 UPLOAD, RECORDING = "devices/CAM/status/upload", "devices/CAM/status/recording"
 
 Grant = namedtuple("Grant", "cloud_file_path")
-Outcome = namedtuple("Outcome", "cloud_url size_bytes duration_ms")
+Outcome = namedtuple("Outcome", "cloud_url sent_bytes duration_ms")
 CLIP = Clip(PATH, 4000000, b"", "motion_detection", 2, UNIX - 9, 8040, 201, 640, 272, 25)
 ERROR = UploadError("TIMEOUT", "the store did not answer")
 
@@ -34,7 +34,7 @@ class Rig:
 
 
 def a_job():
-    job = Job(PATH, 4000000, 2, "motion_detection", clip=CLIP)
+    job = Job(PATH, 4000000, 2, "motion_detection")
     job.attempts = 3
     return job
 
@@ -50,7 +50,7 @@ EVENTS = (
     ),
     (
         "upload_progress",
-        (a_job(), 1000000, 4000000, 2000),
+        (a_job(), 1000000, 4000000, 500000),
         (UPLOAD, "upload_progress", 0),
         {"bytes_uploaded": 1000000, "total_bytes": 4000000, "upload_speed_kbps": 500},
         None,

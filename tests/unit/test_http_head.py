@@ -189,3 +189,31 @@ def test_huge_heads():
     many = HEAD % b"200 OK" + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + 1000 * b"X: 1\r\n"
     raises(ProtocolError, read, many, 100)
     raises(ProtocolError, read, HEAD % b"200 OK" + 20 * b"X: 1\r\n" + b"\r\n", limit_bytes=99)
+
+
+def test_connections_that_may_carry_another_request():
+    ok, chunked = HEAD % b"200 OK", b"Transfer-Encoding: chunked\r\n\r\n"
+    for data, expected in (
+        (ok + b"Content-Length: 0\r\n\r\n", True),
+        (ok + b"Content-Length: 5\r\n\r\nhello", True),
+        (ok + b"Connection: keep-alive\r\nContent-Length: 0\r\n\r\n", True),
+        (ok + chunked + b"5\r\nhello\r\n0\r\n\r\n", True),
+        (HEAD % b"204 No Content" + b"\r\n", True),
+        (HEAD % b"100 Continue" + b"\r\n" + ok + b"Content-Length: 0\r\n\r\n", True),
+        (ok + b"\r\nuntil the end", False),
+        (ok + b"Content-Length: 0\r\n\r\nX", False),
+        (ok + b"Connection: Close\r\nContent-Length: 0\r\n\r\n", False),
+        (ok + b"Connection: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", False),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", False),
+        (ok + b"Content-Length: 5000\r\n\r\n" + 3000 * b"x", False),
+        (ok + chunked + b"bb8\r\n" + 3000 * b"x", False),
+        (ok + chunked + b"800\r\n" + 2048 * b"x", False),
+    ):
+        parser = ResponseParser()
+        parser.feed(data)
+        event = parser.next_event()
+        while event is not END:
+            if event is NEED_DATA:
+                parser.feed(b"")
+            event = parser.next_event()
+        eq(parser.is_reusable(), expected, str(data[:80]))

@@ -38,7 +38,7 @@ def test_a_job_comes_back_as_it_was():
     eq(totals, [1, 2, 3])
     for name in ("path", "size_bytes", "priority", "trigger", "md5", "duration_ms", "height"):
         eq(getattr(back, name), getattr(job, name), name)
-    for name in ("started_unix", "attempts", "state", "order", "is_recovered", "content_encoding"):
+    for name in ("started_unix", "attempts", "state", "order", "is_recovered"):
         eq(getattr(back, name), getattr(job, name), name)
     for name in ("upload_id", "part_size", "parts_done", "cloud_path"):
         eq(getattr(back, name), getattr(job, name), name)

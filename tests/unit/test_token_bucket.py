@@ -98,6 +98,12 @@ def test_ticks_may_wrap_while_it_runs():
         assert_within_1_percent(sent, 100000 * 60, first_tick)
 
 
+def test_time_goes_on_over_the_wrap():
+    one = bucket(1000)
+    eq(one.take(1000, _PERIOD - 400), 1000)
+    eq(one.take(1000, 500), 1100, "900 ms later")
+
+
 def test_after_any_rest_nobody_waits_longer_than_was_owed():
     for rest_ms in (10**6, _PERIOD // 2 - 1, _PERIOD // 2, _PERIOD - 90000, _PERIOD - 1, _PERIOD):
         one = bucket(1000, 0)

@@ -53,3 +53,20 @@ def test_refused():
 def test_query_is_never_shown():
     eq(url.without_query("https://h/a/b.ts?X-Amz-Signature=1?2#3"), "https://h/a/b.ts")
     eq(url.without_query("https://h/a"), "https://h/a")
+
+
+def test_redirects():
+    for text, location, expected in (
+        ("http://h/a?q", "http://g/b?r", "http://g/b?r"),
+        ("http://h/a?q", "https://g/b", "https://g/b"),
+        ("https://h:8443/a?q", "/b?r", "https://h:8443/b?r"),
+        ("https://h/a", "//g:444/b", "https://g:444/b"),
+        ("http://h:81/a", "//g/b", "http://g/b"),
+    ):
+        eq(url.redirected(text, location), expected)
+
+
+def test_redirects_that_lead_nowhere():
+    for location in ("http://h/a", "b", "", "?q", "ftp://h/a", "https://", "https://u@h/a", "/a b"):
+        raises(ProtocolError, url.redirected, "https://h/a", location)
+    raises(ProtocolError, url.redirected, "http://h/a", "b")

@@ -10,7 +10,16 @@ import time
 
 from rich.console import Console
 
-from tools.bench import body_loop, muxer, size, small_heap, throughput, upload_heap
+from tools.bench import (
+    body_loop,
+    job_queue,
+    latency,
+    muxer,
+    size,
+    small_heap,
+    throughput,
+    upload_heap,
+)
 from tools.bench.interpreter import ROOT, MeasurementFailed
 from tools.bench.report import Row, table, write_json
 
@@ -20,6 +29,8 @@ MEASUREMENTS = {
     "P2": upload_heap.measure,
     "P3": throughput.measure,
     "P5": muxer.measure,
+    "P6": latency.measure,
+    "P7": job_queue.measure,
     "P9": size.measure,
     "P10": small_heap.measure,
 }

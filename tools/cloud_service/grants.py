@@ -148,16 +148,17 @@ class Granter:
             raise Refusal(NO_UPLOAD, "nothing is appended to here")
         size = self._part_size(request)
         found = await self._store.head(request.file_name)
-        done = _parts_appended(found, size, request.file_size)
+        done, goes_on = _parts_appended(found, size, request.final_bytes)
         now, content_type = int(self._now()), self._content_type(request)
         answer = self._answer(request, now, content_type, {})
         answer.update(method="POST", mode=APPEND, upload_id=APPEND, part_size=size)
         answer.update(parts_done=done, parts=[])
         resume = request.resume
-        if resume is None or resume.part_md5 is None or resume.next_part != done + 1:
+        if resume is None or resume.part_md5 is None or resume.next_part != done + 1 or not goes_on:
             return answer
-        if resume.part_size is None or resume.part_size > size:
-            raise Refusal(BAD_REQUEST, f"resume.part_size: at most {size} is allowed")
+        rest = size if request.final_bytes is None else request.final_bytes - done * size
+        if resume.part_size is None or resume.part_size > min(size, rest):
+            raise Refusal(BAD_REQUEST, f"resume.part_size: at most {min(size, rest)} is allowed")
         signed = self._appender.append(
             request.file_name, content_type, done * size, resume.part_md5, self._policy.expires_sec
         )
@@ -195,13 +196,15 @@ class Granter:
         return part_size(total, self._policy.part_size_bytes)
 
 
-def _parts_appended(found: StoredObject | None, size: int, total: int) -> int:
-    """How many whole parts the object is made of; Refusal when it cannot be gone on with."""
+def _parts_appended(found: StoredObject | None, size: int, total: int | None) -> tuple[int, bool]:
+    """How many parts the object is made of, and whether more may come; Refusal when neither."""
     if found is None:
-        return 0
-    if found.size_bytes == total:
-        return part_count(total, size)
-    if not found.is_appendable or found.size_bytes > total or found.size_bytes % size:
+        return 0, True
+    is_whole = found.size_bytes == total if total is not None else found.size_bytes % size > 0
+    if is_whole:
+        return part_count(found.size_bytes, size), False
+    is_beyond = total is not None and found.size_bytes > total
+    if not found.is_appendable or is_beyond or found.size_bytes % size:
         told = f"an object of {found.size_bytes} bytes is there, which cannot be continued"
         raise Refusal(BAD_REQUEST, f"file_name: {told}")
-    return found.size_bytes // size
+    return found.size_bytes // size, True

@@ -83,7 +83,7 @@ class OssStore:
             with _told_apart():
                 found = self._client.head_object(request)
         except StoreError as error:
-            if error.code in ("NoSuchKey", "404"):
+            if error.code == "NoSuchKey":
                 return None
             raise
         by_customers_key = "kms" in (found.server_side_encryption or "").lower()

@@ -2,7 +2,6 @@
 
 `oss_standin` is not the real one: nobody but Alibaba can run OSS.
 
-
     with mosquitto() as broker, minio() as store:
         print(broker.address, store.endpoint, store.access_key)
         store.kill(); store.start()     # same port, same data

@@ -136,5 +136,5 @@ class _Trusting(requests.adapters.HTTPAdapter):
         super().__init__()
         self._ca_file = str(ca_file)
 
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        return super().send(request, **{**options, "verify": self._ca_file})
+    def cert_verify(self, conn: Any, url: str, verify: bool | str | None, cert: Any) -> None:
+        super().cert_verify(conn, url, self._ca_file, cert)

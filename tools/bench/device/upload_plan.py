@@ -7,9 +7,9 @@ from binascii import unhexlify
 from micropython import const
 
 import net
-from firmware.messages import parse_upload_response
+from firmware.job import Job
 from firmware.oss_uploader import OssUploader
-from firmware.upload_queue import Job
+from firmware.upload_messages import parse_upload_response
 from net_stream import Stream
 
 _CHUNK_BYTES = const(8192)
@@ -36,7 +36,8 @@ class Plan:
             with open(told["ca"], "rb") as file:
                 self._tls = net.make_tls_context(file.read())
         md5 = unhexlify(told["md5"])
-        self.job = Job(told["path"], told["size_bytes"], 2, "motion_detection", md5=md5)
+        self.job = Job(told["path"], told["size_bytes"], 2, "motion_detection")
+        self.job.md5 = md5
 
     def uploader(self, ticks_ms, on_progress=nothing, progress_ms=1000):
         return OssUploader(
@@ -53,7 +54,7 @@ class Plan:
             progress_ms=progress_ms,
         )
 
-    async def _request_url(self, job):
+    async def _request_url(self, job, _):
         return parse_upload_response(self._response)
 
     async def _open_stream(self, host, port, tls):

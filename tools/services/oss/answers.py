@@ -1,4 +1,4 @@
-"""What OSS answers: headers of an object, and XML documents. Pure: no IO."""
+"""What OSS answers: headers of an object, and XML documents."""
 
 from __future__ import annotations
 

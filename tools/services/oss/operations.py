@@ -106,7 +106,8 @@ class Operations:
             answer.headers["Content-Range"] = f"bytes {start}-{end - 1}/{record.size}"
         for name, value in request.query:
             if name.startswith("response-"):
-                answer.headers[name.removeprefix("response-").title()] = value
+                text = value.encode().decode("latin-1")  # as http.server writes headers
+                answer.headers[name.removeprefix("response-").title()] = text
         return answer
 
     def _delete(self, request: Request, body: Body) -> Answer:

@@ -76,7 +76,7 @@ def _resource(path: str, host: str, region: str) -> tuple[str, str]:
     name OSS refuses it.
     """
     try:
-        plain = unquote_to_bytes(path).decode().removeprefix("/")
+        plain = unquote_to_bytes(path.encode("latin-1")).decode().removeprefix("/")
     except UnicodeDecodeError:
         raise OssError(400, "InvalidObjectName", "The specified object is not valid.") from None
     name = host.rpartition(":")[0] if ":" in host else host

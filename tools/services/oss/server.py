@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import os
 import secrets
 import socket
@@ -128,7 +129,8 @@ class Handler(BaseHTTPRequestHandler):
         has_unread_body = self._body is None or not self._body.is_read
         if has_unread_body:
             self.close_connection = True
-        print(f"{self._request_id} {self.requestline} {answer.status} {code}", flush=True)
+        line = self.requestline.encode("ascii", "backslashreplace").decode()
+        print(f"{self._request_id} {line} {answer.status} {code}", flush=True)
         self.send_response(answer.status)
         headers = {
             "x-oss-request-id": self._request_id,
@@ -150,15 +152,13 @@ class Handler(BaseHTTPRequestHandler):
     def _linger(self) -> None:
         """Let the client read the answer: closing with bytes unread would reset it away."""
         self.wfile.flush()
-        self.connection.shutdown(socket.SHUT_WR)
         end = time.monotonic() + _LINGER_SEC
-        while (left := end - time.monotonic()) > 0:
-            self.connection.settimeout(left)
-            try:
+        with contextlib.suppress(OSError):  # the client has gone, or says no more
+            self.connection.shutdown(socket.SHUT_WR)
+            while (left := end - time.monotonic()) > 0:
+                self.connection.settimeout(left)
                 if not self.connection.recv(_DISCARDED_BYTES):
                     return
-            except OSError:  # the client has gone, or says no more
-                return
 
     def handle_expect_100(self) -> bool:
         """Not yet: the body is asked for when it is wanted."""

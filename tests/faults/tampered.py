@@ -1,0 +1,246 @@
+"""A worker as tools/faults/device/main.py is, for what should be found out and for what is taken for granted.
+
+{"image": "fat16-4k", "do": "tamper", "how": "removed"}    what the verdict found
+{"image": "fat16-4k", "do": "live", "requests": [30, 50]}  the differences from the record
+"""
+
+import asyncio
+import json
+import os
+import sys
+
+import script
+import vfs
+import watched
+from cloud import Object
+from film import FilmSource
+from history import History
+from judge import judge
+from life import Boot
+from phases import DAY, make
+from ramcard import WRITE, Card
+
+import firmware.app as app
+
+_MARK = "> "
+_MOUNTED_MS = 20  # after power on, the card is mounted and nothing is delivered yet
+_ENTRY_BYTES = 32  # of a directory
+
+
+class PowerCut(BaseException):
+    """Nobody catches this, and nobody runs after it."""
+
+
+class _CutAt:
+    """In place of a trouble of the card: the power goes with that request to write."""
+
+    def __init__(self, number, history):
+        self._number = number
+        self._history = history
+        self.seen = 0
+        self.writes_before = None
+
+    def strikes(self, kind):
+        if kind == WRITE:
+            if self.seen == self._number:
+                self.writes_before = len(self._history.writes)
+                raise PowerCut()
+            self.seen += 1
+        return False
+
+
+def live(phase, asked):
+    """Cut the power of a running camera and hold the card against what the record says of that cut."""
+    differences, compared = [], 0
+    for number in asked["requests"]:
+        history = History()
+        cut = _CutAt(number, history)
+        boot = phase.boot_again(history, cut)
+        try:
+            boot.run(script.day)
+        except PowerCut:
+            compared += 1
+        world = phase.cuts.world("clean", cut.writes_before)
+        recorded = world.sectors
+        for sector in set(recorded) | set(boot.own):
+            pair = [card.get(sector) for card in (recorded, boot.own)]
+            if None in pair or not _is_alike(phase.layout.kind(sector), *pair):
+                differences.append([number, sector, phase.layout.kind(sector)])
+        if phase.history.events_until(cut.writes_before) != len(history.events):
+            differences.append([number, "events"])
+    return {"compared": compared, "differences": differences}
+
+
+def _is_alike(kind, one, other):
+    """Whether two sectors hold the same but for times in a directory, which are those of the host."""
+    if not kind.endswith("/"):
+        return one == other
+    return _without_times(one) == _without_times(other)
+
+
+def _without_times(sector):
+    kept = bytearray(sector)
+    for at in range(0, len(sector), _ENTRY_BYTES):
+        kept[at + 13 : at + 20] = bytes(7)  # made, read
+        kept[at + 22 : at + 26] = bytes(4)  # written
+    return kept
+
+
+def tamper(phase, asked):
+    """Do the camera, its card or its store an ill turn between a cut and the verdict."""
+    number = _cut_with_an_owed_clip(phase)
+    world = phase.cuts.world("clean", number)
+    return {"found": list(_TURNS[asked["how"]](phase, world).counts)}
+
+
+def _cut_with_an_owed_clip(phase):
+    """The last write before the first clip is in the store that was promised."""
+    for number in range(len(phase.history.writes)):
+        world = phase.cuts.world("clean", number)
+        if any(clip.is_promised for clip in world.clips):
+            return number
+    raise ValueError("no clip was ever promised")
+
+
+def _recover(phase, world, live=script.recovery):
+    boot = Boot(phase.image, world, 9)
+    boot.run(live)
+    return boot
+
+
+def _left_alone(phase, world):
+    return judge(world, _recover(phase, world))
+
+
+def _removed(phase, world):
+    """Somebody takes the clip off the card."""
+    card = Card(phase.image, world.sectors)
+    vfs.mount(vfs.VfsFat(card), watched.ROOT)
+    os.remove(watched.ROOT + world.clips[0].path)
+    vfs.umount(watched.ROOT)
+    card.is_on = False
+    return judge(world, _recover(phase, world))
+
+
+def _altered(phase, world):
+    """A byte of the clip is not what it was."""
+    first = bytes(world.clips[0].data[:512])
+    sector = [n for n in world.sectors if world.sectors[n] == first][0]
+    world.sectors[sector] = first[:100] + bytes((first[100] ^ 1,)) + first[101:]
+    return judge(world, _recover(phase, world))
+
+
+def _deleted(phase, world):
+    """The camera deletes a clip before it is delivered."""
+
+    async def hasty(boot):
+        await asyncio.sleep_ms(_MOUNTED_MS)
+        os.remove(watched.ROOT + world.clips[0].path)
+        await script.recovery(boot)
+
+    return judge(world, _recover(phase, world, hasty))
+
+
+def _overwritten(phase, world):
+    async def clumsy(boot):
+        await asyncio.sleep_ms(_MOUNTED_MS)
+        _empty(watched.ROOT + world.clips[0].path)
+        await script.recovery(boot)
+
+    return judge(world, _recover(phase, world, clumsy))
+
+
+def _empty(path):
+    open(path, "wb").close()
+
+
+def _renamed(phase, world):
+    async def tidy(boot):
+        await asyncio.sleep_ms(_MOUNTED_MS)
+        path = watched.ROOT + world.clips[0].path
+        os.rename(path, path + ".ok")
+        await script.recovery(boot)
+
+    return judge(world, _recover(phase, world, tidy))
+
+
+def _stored_twice(phase, world):
+    boot = _recover(phase, world)
+    name, held = list(boot.store.objects.items())[0]
+    boot.store.objects["again/" + name] = held
+    return judge(world, boot)
+
+
+def _foreign(phase, world):
+    boot = _recover(phase, world)
+    boot.store.objects["x_y.ts"] = Object(b"nobody recorded this", b"", "")
+    return judge(world, boot)
+
+
+def _boasting(phase, world):
+    boot = _recover(phase, world)
+    report = {"event": "upload_completed", "cloud_url": "http://store.test/cams/never.ts"}
+    boot.heard("devices/CAM1/status/upload", json.dumps(report))
+    return judge(world, boot)
+
+
+def _dying(phase, world):
+    opening, app.Camera.open = app.Camera.open, lambda self: 1 // 0
+    try:
+        return judge(world, _recover(phase, world))
+    finally:
+        app.Camera.open = opening
+
+
+def _blind(phase, world):
+    seeing, app.ReplaySource = app.ReplaySource, lambda *_, **__: FilmSource([])
+    try:
+        return judge(world, _recover(phase, world))
+    finally:
+        app.ReplaySource = seeing
+
+
+def _unflushed(phase, world):
+    """Recordings are flushed only in words: whatever is not finished is gone."""
+    flush = watched.WatchedFile.flush
+    watched.WatchedFile.flush = lambda self: self.note_flush()
+    try:
+        again = make(phase.name, DAY)
+    finally:
+        watched.WatchedFile.flush = flush
+    last = len(again.history.writes) - 1
+    world = again.cuts.world("clean", last)
+    return judge(world, _recover(again, world))
+
+
+_TURNS = {
+    "left alone": _left_alone,
+    "removed": _removed,
+    "altered": _altered,
+    "deleted": _deleted,
+    "overwritten": _overwritten,
+    "renamed": _renamed,
+    "stored twice": _stored_twice,
+    "foreign": _foreign,
+    "boasting": _boasting,
+    "dying": _dying,
+    "blind": _blind,
+    "unflushed": _unflushed,
+}
+
+
+def main():
+    doing = {"live": live, "tamper": tamper}
+    phases = {}
+    while True:
+        line = sys.stdin.readline()
+        if not line:
+            return
+        asked = json.loads(line)
+        name = asked["image"]
+        if name not in phases:
+            phases[name] = make(name, DAY)
+        print(_MARK + json.dumps(doing[asked["do"]](phases[name], asked)))
+
+
+main()

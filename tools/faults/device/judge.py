@@ -1,0 +1,119 @@
+"""Holds a boot after a cut against what the product promises.
+
+- A promised clip is in the store once, byte for byte.
+- Of a clip that was not finished, whole packets up to its last flush at least are in the store once.
+- The store holds nothing else, and the camera tells of no upload that did not happen.
+- The camera starts, nothing dies, and it records and delivers as ever.
+- Whatever was deleted was in the store (watched.py looks at that moment).
+"""
+
+import json
+
+PACKET = 188
+# What must never be; the rest of a verdict is counted.
+FAILURES = (
+    "promised_lost",
+    "unverified_deletes",
+    "crashes",
+    "stored_twice",
+    "foreign_objects",
+    "recovery_lost",
+    "recording_lost",
+    "false_reports",
+    "renamed",
+    "rewritten",
+)
+
+
+class Verdict:
+    def __init__(self):
+        self.counts = {}
+        self.texts = []
+
+    def add(self, kind, text=None, count=1):
+        if count:
+            self.counts[kind] = self.counts.get(kind, 0) + count
+        if text is not None:
+            self.texts.append("%s: %s" % (kind, text))
+
+    @property
+    def is_failure(self):
+        return any(kind in self.counts for kind in FAILURES)
+
+
+def judge(world, boot, has_holes=False, may_lose=False):
+    """The verdict on a boot that began in `world`.
+
+    `has_holes`: sectors behind the last flush may hold anything. `may_lose`: a sector of the file
+    system itself is garbage, with which files are lost that nobody can bring back.
+    """
+    verdict = Verdict()
+    for kind, text in boot.faults:
+        verdict.add("crashes" if kind in ("deaths", "resets") else kind, text)
+    if boot.refusal:
+        verdict.add("not_started" if may_lose else "crashes", boot.refusal)
+    verdict.add("duplicates", count=boot.store.resent)
+    verdict.add("deleted_damaged", count=boot.deleted_damaged)
+    unclaimed = dict(boot.store.objects)
+    clips = world.clips + boot.made
+    for clip in [clip for clip in clips if clip.is_promised]:
+        lost = "lost_to_garbage" if may_lose else "promised_lost"
+        _judge_promised(clip, unclaimed, lost, verdict)
+    for clip in [clip for clip in clips if not clip.is_promised]:
+        lost = "lost_to_garbage" if may_lose else "recovery_lost"
+        _judge_unfinished(clip, unclaimed, lost, has_holes, verdict)
+    if not boot.made or not boot.made[-1].is_promised:
+        verdict.add("lost_to_garbage" if may_lose else "recording_lost", "no new clip")
+    for name in unclaimed:
+        verdict.add(
+            "damaged_objects" if may_lose else "foreign_objects",
+            "%s, %d bytes" % (name, len(unclaimed[name].body)),
+        )
+    _judge_reports(boot, verdict)
+    return verdict
+
+
+def _judge_promised(clip, unclaimed, lost, verdict):
+    found = [name for name in unclaimed if unclaimed[name].sha == clip.sha]
+    for name in found:
+        unclaimed.pop(name)
+    if not found:
+        verdict.add(lost, "%s, %d bytes" % (clip.path, len(clip.data)))
+    elif len(found) > 1:
+        verdict.add("stored_twice", "%s as %s" % (clip.path, ", ".join(found)))
+
+
+def _judge_unfinished(clip, unclaimed, lost, has_holes, verdict):
+    least = clip.flushed_bytes // PACKET * PACKET
+    found = []
+    for name in list(unclaimed):
+        body = unclaimed[name].body
+        size = len(body)
+        if not least <= size <= len(clip.data) or size % PACKET:
+            continue
+        if body == clip.data[:size]:
+            verdict.add("recovered")
+        elif has_holes and body[:least] == clip.data[:least] and _is_named(name, clip):
+            verdict.add("recovered_with_holes")
+        else:
+            continue
+        found.append(name)
+        unclaimed.pop(name)
+    if not found and least:
+        verdict.add(lost, "%s, %d bytes flushed" % (clip.path, clip.flushed_bytes))
+    elif len(found) > 1:
+        verdict.add("stored_twice", "%s as %s" % (clip.path, ", ".join(found)))
+
+
+def _is_named(object_name, clip):
+    return object_name.endswith("_" + clip.path.rsplit("/", 1)[-1])
+
+
+def _judge_reports(boot, verdict):
+    names = [name.rsplit("/", 1)[-1] for name in boot.store.objects]
+    for payload in boot.reports:
+        fields = json.loads(payload)
+        if fields.get("event") == "upload_completed":
+            name = fields["cloud_url"].rsplit("/", 1)[-1]
+            if name not in names:
+                verdict.add("false_reports", name)

@@ -1,0 +1,227 @@
+"""One life of the camera, from power on to the end of its script: the product's own parts on a fake board.
+
+Only what touches the world is replaced: clock, card, broker, network, picture.
+"""
+
+import asyncio
+import io
+import random
+import sys
+import time
+from asyncio import core
+
+import film
+import vfs
+from cloud import Service, Store
+from history import CLIP, PROMISED, STORE
+from ramcard import Card
+from watched import ROOT, WatchedFat
+from wire import Dialer, Link
+
+import firmware.app as app
+import firmware.uploads as uploads
+
+# Places of the journal: the product has more, and reads all at every start, but blank ones are alike.
+_JOBS = 128
+
+
+class _IdleIsTime(core.IOQueue):
+    """In place of waiting: nobody is ready, so the clock goes on."""
+
+    def wait_io_event(self, dt):
+        if dt > 0:
+            time.advance(dt)
+
+
+core.IOQueue = _IdleIsTime
+
+
+class Boot:
+    """`number` tells boots of one history apart; `trouble` is the card's, `troubles` the store's by request."""
+
+    def __init__(self, image, world, number, history=None, trouble=None, troubles=(), pace=None):
+        self.number = number
+        self.history = history
+        self.faults = []  # (kind, text)
+        self.deleted_damaged = 0
+        self.reports = []  # events published
+        self.camera = self.link = self.refusal = None
+        self.clips = {clip.path: clip for clip in world.clips}
+        self.made = []  # clips of this boot
+        self.own = world.sectors.copy()
+        self.card = Card(image, self.own, history, trouble)
+        self.store = Store(world.store_ops, self._stored)
+        self.service = Service(self.store, time.time, self._new_id)
+        self.fat = None
+        self.sees_motion = False
+        self._troubles = troubles
+        self.pace = pace
+        self._requests = self._ids = 0
+
+    def run(self, script):
+        """Run the camera until `await script(boot)` ends, then cut its power."""
+        film.film(self.number)  # made before it is wanted: it has a seed of its own
+        random.seed(self.number)
+        time.restart(self.number)
+        asyncio.new_event_loop()
+        _current[0] = self
+        try:
+            asyncio.run(self._live(script))
+        except Exception as error:
+            self.blame("crashes", _traceback(error))
+        finally:
+            self.card.is_on = False
+            if self.fat:
+                vfs.umount(ROOT)
+            _current[0] = None
+
+    async def _live(self, script):
+        camera = asyncio.create_task(self._keep())
+        await script(self)
+        if camera.done():
+            await camera
+
+    async def _keep(self):
+        await app.main(_Board(self))
+
+    # What the world sees
+
+    def note(self, *event):
+        kind, clip = event[0], event[1]
+        if kind == CLIP:
+            self.made.append(clip)
+        if self.history:
+            self.history.note(*event)
+
+    def _stored(self, *op):
+        if self.history:
+            self.history.note(STORE, *op)
+
+    def heard(self, topic, payload):
+        if "/status/" in topic:
+            self.reports.append(payload)
+
+    def blame(self, kind, text):
+        self.faults.append((kind, text))
+
+    def log(self, text, error=None):
+        if error is not None and text.endswith(" died"):
+            self.blame("deaths", text + "\n" + _traceback(error))
+        if text.startswith("camera not started"):
+            self.refusal = text
+        if verbose[0]:
+            print("%6d %s" % (time.elapsed_ms(), text), "" if error is None else repr(error))
+
+    def command(self, **fields):
+        """What somebody sends the camera."""
+        self.link.send(self.camera.topics.command, app.messages.json.dumps(fields).encode())
+
+    def next_trouble(self):
+        """What befalls the next request to the store."""
+        number, self._requests = self._requests, self._requests + 1
+        return self._troubles[number] if number < len(self._troubles) else None
+
+    def promise(self, clip):
+        """The camera has said that this clip is its own to deliver."""
+        mine = self.clips[clip.path[len(ROOT) :]]
+        mine.promise()
+        self.note(PROMISED, mine)
+
+    def _new_id(self):
+        self._ids += 1
+        return "%d-%d" % (self.number, self._ids)
+
+
+_current = [None]
+verbose = [False]
+
+
+def _traceback(error):
+    text = io.StringIO()
+    sys.print_exception(error, text)
+    return text.getvalue()
+
+
+class _Board:
+    card_root = ROOT
+    randbits = staticmethod(random.getrandbits)
+
+    def __init__(self, boot):
+        self._boot = boot
+
+    def mount_card(self):
+        boot = self._boot
+        boot.fat = WatchedFat(vfs.VfsFat(boot.card), boot)
+        vfs.mount(boot.fat, ROOT)
+
+    def start_network(self, **_):
+        """It is there."""
+
+    def is_network_up(self):
+        return True
+
+    def dns_servers(self):
+        return ()
+
+    def motion_sensor(self, gpio, active_level):
+        return lambda: self._boot.sees_motion
+
+    def unix_time(self):
+        return time.time()
+
+    def to_unix(self, file_time):
+        return int(file_time)
+
+    def date(self, unix_sec):
+        return time.gmtime(unix_sec)
+
+    def buffer(self, size_bytes):
+        return memoryview(bytearray(size_bytes))
+
+    def random_bytes(self, n):
+        return bytes([random.getrandbits(8) for _ in range(n)])
+
+    def reset(self):
+        self._boot.blame("resets", "the camera asked for a reset")
+
+    def feed_watchdog(self, timeout_ms):
+        """Nobody watches."""
+
+
+class _Camera(app.Camera):
+    def __init__(self, board, config):
+        super().__init__(board, config)
+        _current[0].camera = self
+        self.topics = self._topics
+
+    def _clip_done(self, clip):
+        super()._clip_done(clip)
+        _current[0].promise(clip)
+
+
+def _link(open_stream, codec, *, on_up, **_):
+    link = _current[0].link = Link(_current[0], on_up)
+    return link
+
+
+def _source(*_, **__):
+    return film.FilmSource(film.film(_current[0].number))
+
+
+def _with_few(kind, name):
+    """A class with that argument cut down to _JOBS."""
+
+    def made(*args, **named):
+        named[name] = _JOBS
+        return kind(*args, **named)
+
+    return made
+
+
+uploads.SlotJournal = _with_few(uploads.SlotJournal, "slots")
+uploads.UploadQueue = _with_few(uploads.UploadQueue, "most")
+app.Camera = _Camera
+app.MqttLink = _link
+app.Dialer = lambda dns_servers: Dialer(_current[0])
+app.ReplaySource = _source
+app.log = lambda text, error=None: _current[0].log(text, error)

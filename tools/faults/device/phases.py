@@ -1,0 +1,122 @@
+"""The two lives that are cut: a camera's first start on a new card, and a day on a card in use."""
+
+import hashlib
+from binascii import hexlify
+
+import script
+from cuts import GARBAGE, LATER, LOST, Cuts
+from fat_layout import Layout
+from history import History, World
+from judge import judge
+from life import Boot
+from ramcard import READ, WRITE, Image, Trouble
+
+_FOLDER = "build/faults/"
+NEW, DAY = "new", "day"
+
+# (kind of request, how many are refused, whether the card is gone then)
+IO_MODES = {
+    "once": (WRITE, 1, False),
+    "stays": (WRITE, None, False),
+    "gone": (WRITE, None, True),
+    "read": (READ, 1, False),
+}
+_NOTHING = World({}, [], [])
+
+
+def make(image_name, name):
+    """A phase on a card of its own."""
+    image = Image(_FOLDER + image_name + ".sectors")
+    script.format_card(image)
+    if name == NEW:
+        return Phase(image, image_name, 0, script.first_start, ())
+    # A card in use: its clips are delivered, their places in directory and journal are free again.
+    number = 0
+    for live, troubles in (
+        (script.first_start, ()),
+        (script.day, script.DAY_TROUBLES),
+        (script.recovery, ()),
+    ):
+        phase = Phase(image, image_name, number, live, troubles)
+        image.sectors.update(phase.cuts.final().sectors)
+        number += 1
+    return Phase(image, image_name, number, script.day, script.DAY_TROUBLES)
+
+
+class Phase:
+    """Boot `number` on an image, recorded once, and all that can befall it."""
+
+    def __init__(self, image, name, number, live, troubles):
+        self.image = image
+        self.name = name
+        self._number = number
+        self._live = live
+        self._troubles = troubles
+        self.history = History()
+        self.boot = self.boot_again(self.history)
+        self.boot.run(live)
+        self.cuts = Cuts(_NOTHING, self.history)
+        sectors, below = self.cuts.final().sectors, image.sectors
+        self.layout = Layout(lambda n: sectors.get(n) or below.get(n) or bytes(512))
+
+    def digest(self):
+        """By this, two processes know that they speak of the same writes."""
+        total = hashlib.sha256()
+        for sector, _ in self.history.writes:
+            total.update(b"%d " % sector)
+        return hexlify(total.digest()).decode()
+
+    def kind(self, write):
+        """What the sector of that write is for."""
+        return self.layout.kind(self.history.writes[write][0])
+
+    def cut(self, mode, number):
+        """The power goes, the camera starts again: the verdict."""
+        world = self.cuts.world(mode, number)
+        return self._verdict(world, self._recover(world, 1), mode, number)
+
+    def recovery_cuts(self, mode, number):
+        """The cuts of the recovery from a cut."""
+        world, history = self.cuts.world(mode, number), History()
+        self._recover(world, 1, history)
+        return Cuts(world, history)
+
+    def recut(self, recovery_cuts, mode, number, then):
+        """The power goes in the recovery, too: the verdict on the next."""
+        world = recovery_cuts.world("clean", then)
+        return self._verdict(world, self._recover(world, 2), mode, number)
+
+    def io(self, trouble, number):
+        """The card refuses request `number`, and after the phase the camera starts with a sound card."""
+        kind, count, takes_all = trouble
+        history = History()
+        hurt = self.boot_again(history, Trouble(kind, number, count, takes_all))
+        hurt.run(self._live)
+        world = Cuts(_NOTHING, history).final()
+        made = self._recover(world, 1)
+        made.faults += [fault for fault in hurt.faults if fault[0] != "deaths"]
+        verdict = judge(world, made)
+        verdict.add("deaths", count=sum([fault[0] == "deaths" for fault in hurt.faults]))
+        return verdict
+
+    def boot_again(self, history, trouble=None):
+        """The boot that the phase is about, not yet run."""
+        return Boot(
+            self.image,
+            _NOTHING,
+            self._number,
+            history,
+            trouble=trouble,
+            troubles=self._troubles,
+            pace=script.DAY_PACE,
+        )
+
+    def _recover(self, world, more, history=None):
+        boot = Boot(self.image, world, self._number + more, history)
+        boot.run(script.recovery)
+        return boot
+
+    def _verdict(self, world, boot, mode, number):
+        is_hit = mode == GARBAGE and self.kind(number) != "data"
+        has_holes = mode in (LOST, LATER, GARBAGE)
+        return judge(world, boot, has_holes=has_holes, may_lose=is_hit)

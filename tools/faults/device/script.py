@@ -1,0 +1,95 @@
+"""What happens to a camera: a day with several clips, and the start after a cut.
+
+The times are those of the stand-in clock, in milliseconds since power on.
+"""
+
+import asyncio
+import json
+import time
+
+import vfs
+from ramcard import Card
+from watched import ROOT
+from wire import BUSY, MUTE, RESET
+
+DEVICE_ID = "CAM1"
+DAY_PACE = 100  # bytes a millisecond: uploads go on while the next clip is recorded
+# By HTTP request: refused once, cut in mid-body once, one answer lost after the object was stored.
+DAY_TROUBLES = (BUSY, None, RESET, MUTE)
+
+_CONFIG = {
+    "device_id": DEVICE_ID,
+    "time": {"ntp_host": ""},
+    "mqtt": {"host": "broker.test"},
+    "source": {"path": ROOT + "/config.json", "fps": 25},
+    "motion": {"post_roll_sec": 0, "hold_off_ms": 40},
+    "recorder": {"max_clip_sec": 1},
+    "upload": {
+        "upload_delay_sec": 0,
+        "retry_delay_sec": 1,
+        "allow_insecure_upload": True,
+        "multipart_threshold_kb": 64,
+    },
+    "system": {"watchdog_sec": 0},
+}
+
+_CHECK_MS = 50
+_LONGEST_MS = 20000
+
+
+def format_card(image):
+    """Put the configuration on a fresh card, in the image itself."""
+    card = Card(image, image.sectors)
+    vfs.mount(vfs.VfsFat(card), ROOT)
+    with open(ROOT + "/config.json", "w") as file:
+        json.dump(_CONFIG, file)
+    vfs.umount(ROOT)
+    card.is_on = False
+
+
+async def first_start(boot):
+    """The camera makes what it needs on a card that has nothing but its configuration."""
+    await _until(100)
+
+
+async def day(boot):
+    """A clip by motion, one by command, a motion that is split in two; the power goes in the next."""
+    await _until(100)
+    await _motion(boot, 900)
+    await _until(1500)
+    boot.link.send(*_command("security_alert", "URGENT", 1))
+    await _until(3000)
+    await _motion(boot, 1700)
+    await _until(5600)
+    await _motion(boot, 1450)
+
+
+async def recovery(boot):
+    """A short clip is recorded as ever, and all that is on the card is delivered."""
+    await _until(100)
+    await _motion(boot, 700)
+    while time.elapsed_ms() < _LONGEST_MS:
+        await asyncio.sleep_ms(_CHECK_MS)
+        if is_done(boot) or boot.refusal:
+            return
+
+
+def is_done(boot):
+    is_recorded = boot.made and boot.made[-1].is_promised
+    return is_recorded and boot.fat and boot.fat.names() == []
+
+
+async def _motion(boot, for_ms):
+    boot.sees_motion = True
+    await asyncio.sleep_ms(for_ms)
+    boot.sees_motion = False
+
+
+def _command(trigger, priority, seconds):
+    fields = {"command": "trigger", "trigger": trigger, "priority": priority}
+    fields.update({"command_id": "1", "duration_sec": seconds})
+    return "devices/%s/command" % DEVICE_ID, json.dumps(fields).encode()
+
+
+async def _until(at_ms):
+    await asyncio.sleep_ms(at_ms - time.elapsed_ms())

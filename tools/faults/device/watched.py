@@ -1,0 +1,118 @@
+"""The file system under test, VfsFat, with somebody looking at what goes through it.
+
+Recordings are followed byte by byte as they are written. Before a recording is removed or written
+over, the card is asked through a file system of its own what it holds of it, and the store whether
+it holds the same: that is the moment the product's promise is about.
+"""
+
+import hashlib
+from errno import ENOENT
+
+import vfs
+from history import CLIP, FLUSHED, Clip
+from ramcard import Reader
+
+ROOT = "/sd"
+_RECORDINGS = "/recordings/"
+_PACKET = 188
+
+
+class WatchedFat:
+    """Face of a VFS. `boot` has `card`, `store`, `note(*event)`, `clips` by path and `blame(kind, text)`."""
+
+    def __init__(self, fat, boot):
+        self._fat = fat
+        self._boot = boot
+        for name in ("umount", "stat", "ilistdir", "mkdir", "rmdir", "statvfs", "chdir", "getcwd"):
+            setattr(self, name, getattr(fat, name))
+
+    def mount(self, readonly, mkfs):
+        self._fat.mount(readonly, mkfs)
+
+    def open(self, path, mode):
+        is_recording = path.startswith(_RECORDINGS)
+        if is_recording and "w" in mode:
+            self._about_to_lose(path)
+        file = self._fat.open(path, mode)
+        if not is_recording or mode in ("r", "rb"):
+            return file
+        if "w" not in mode:
+            self._boot.blame("rewritten", "%s opened as %s" % (path, mode))
+            return file
+        clip = self._boot.clips[path] = Clip(path, bytearray())
+        self._boot.note(CLIP, clip)
+        return WatchedFile(file, clip, self._boot.note)
+
+    def remove(self, path):
+        if path.startswith(_RECORDINGS):
+            self._about_to_lose(path)
+        self._fat.remove(path)
+
+    def rename(self, old, new):
+        if old.startswith(_RECORDINGS) or new.startswith(_RECORDINGS):
+            self._boot.blame("renamed", "%s to %s" % (old, new))
+        self._fat.rename(old, new)
+
+    def _about_to_lose(self, path):
+        boot = self._boot
+        try:
+            content = self.held(path)
+        except OSError as error:
+            if error.errno == ENOENT:
+                return
+            content = None
+        if content is not None and (not content or boot.store.holds(_sha(content))):
+            return
+        if content is not None and len(content) % _PACKET:
+            whole = content[: len(content) // _PACKET * _PACKET]
+            if whole and boot.store.holds(_sha(whole)):
+                return  # recovered: what is behind the last whole packet is not sent
+        clip = boot.clips.get(path)
+        if clip and clip.is_promised and boot.store.holds(clip.sha):
+            boot.deleted_damaged += 1  # the card has it no more as it was delivered
+            return
+        boot.blame("unverified_deletes", "%s, %s bytes" % (path, content and len(content)))
+
+    def held(self, path):
+        """What the card holds of a file; OSError."""
+        fat = vfs.VfsFat(Reader(self._boot.card))
+        file = fat.open(path, "rb")
+        try:
+            return file.read()
+        finally:
+            file.close()
+
+    def names(self):
+        """The recordings that are on the card with at least one byte."""
+        fat = vfs.VfsFat(Reader(self._boot.card))
+        try:
+            return [e[0] for e in fat.ilistdir(_RECORDINGS[:-1]) if e[1] != 0x4000 and e[3]]
+        except (OSError, UnicodeError):
+            return None
+
+
+class WatchedFile:
+    """A recording in the making."""
+
+    def __init__(self, file, clip, note):
+        self._file = file
+        self._clip = clip
+        self._note = note
+
+    def write(self, data):
+        self._clip.data.extend(data)
+        return self._file.write(data)
+
+    def flush(self):
+        self._file.flush()
+        self.note_flush()
+
+    def note_flush(self):
+        self._note(FLUSHED, self._clip, len(self._clip.data))
+
+    def close(self):
+        self._file.close()
+
+
+def _sha(content):
+    return hashlib.sha256(content).digest()
