@@ -11,7 +11,7 @@ Invariant: whatever ends a request other than a complete answer closes the conne
 """
 
 import asyncio
-from time import ticks_diff
+from time import ticks_add, ticks_diff
 
 from micropython import const
 
@@ -31,12 +31,12 @@ _PIECE_BYTES = const(4096)
 class BodySender:
     """`up` is the OssUploader, which has what all uploads share; `view` the slot's buffer."""
 
-    def __init__(self, up, job, view):
-        self._up, self._job, self._view = up, job, view
-        self._stream = self._peer = self._answer = None
-        self._was_kept = False
-        self.sent_bytes = 0  # in complete bodies
-        self.started_ms = self._told_ms = up.ticks_ms()
+    sent_bytes = 0  # in complete bodies
+
+    def __init__(self, up, view):
+        self._up, self._view = up, view
+        self._stream = self._request = self._answer = None
+        self.started_ms = self._begun_ms = self._told_ms = up.ticks_ms()
 
     def check(self, grant, url, size_bytes, keeps=False):
         """Write the request head into the buffer; UploadError for a grant that cannot be used."""
@@ -57,110 +57,110 @@ class BodySender:
         UploadError unless the store answered 2xx once it had everything. `keeps`:
         more bodies are to follow.
         """
-        may_follow = True
+        may_follow, stays, was_kept = True, False, False
         while True:
+            await body.begin(self._view)
+            request = self.check(grant, url, body.size_bytes, keeps)
             try:
-                return await self._exchange(grant, url, body, keeps)
+                was_kept = await self._connect(request)
+                await self._talk(body, was_kept)
+                stays = keeps and self._answer.is_reusable()
+                break
             except Redirect as redirect:
                 if not may_follow:
                     raise
                 may_follow, url = False, redirected(url, redirect.location)
             except UploadError as error:
-                is_stale = self._was_kept and not self._answer.has_begun()
-                if not is_stale or error.code != "CONNECTION_LOST":
+                if not was_kept or error.code != "CONNECTION_LOST" or self._has_spoken():
                     raise
+            finally:
+                if not stays:
+                    self.close()
+        if stays:
+            self._stream.expire_in(None)
+        self.sent_bytes += body.size_bytes
+        return request.content_md5, header(self._answer.head.headers, "etag")
 
     def close(self):
         stream, self._stream = self._stream, None
         if stream:
             stream.close()
 
-    async def _exchange(self, grant, url, body, keeps):
-        await body.begin(self._view)
-        request = self.check(grant, url, body.size_bytes, keeps)
-        self._begun_ms, self._paused_ms = self._up.ticks_ms(), 0
-        stays = False
-        try:
-            await self._connect(request)
-            await self._talk(request, body)
-            stays = keeps and self._answer.is_reusable()
-        finally:
-            if not stays:
-                self.close()
-        if stays:
-            self._stream.expire_in(None)
-        self.sent_bytes += body.size_bytes
-        return request.content_md5, header(self._answer.head.headers, "etag")
-
     async def _connect(self, request):
-        up, peer = self._up, (request.host, request.port, request.is_tls)
-        self._was_kept = self._has_talked = self._is_open_to(peer)
-        if not self._was_kept:
+        """Have a connection to where the request goes; whether it is that of the last one."""
+        up = self._up
+        self._begun_ms = up.ticks_ms()
+        was_kept = self._is_open_to(request)
+        self._request = request
+        if not was_kept:
             self.close()
             try:
-                self._stream = await up.open_stream(*peer)
+                self._stream = await up.open_stream(request.host, request.port, request.is_tls)
             except asyncio.TimeoutError:
                 raise UploadError("CONNECT_TIMEOUT", "no connection to %s in time" % request.host)
             except OSError as error:
                 raise unreachable(request.host, error)
-            self._peer = peer
-        self._answer = StoreAnswer(self._stream, self._view, up.idle_timeout_ms)
+        self._answer = None
         self._set_deadline()
+        return was_kept
 
-    def _is_open_to(self, peer):
+    def _is_open_to(self, request):
         """Whether the connection leads there and the other side has not closed it."""
-        if self._stream is None or self._peer != peer:
+        if self._stream is None or self._request[:3] != request[:3]:
             return False
         try:
-            return self._stream.read_ready(self._answer.byte) is None
+            return self._stream.read_ready(self._up.byte) is None
         except (OSError, asyncio.TimeoutError):
             return False
 
-    async def _talk(self, request, body):
+    async def _talk(self, body, has_talked):
         """Send the request, hear the answer, judge it."""
-        failure = None
+        view, failure = self._view, None
         try:
-            await self._stream.write(self._view, request.head_bytes, self._up.idle_timeout_ms)
-            self._has_talked = True
-            await self._send(body, request.is_tls)
-            await self._answer.collect()
+            await self._stream.write(view, self._request.head_bytes, self._up.idle_timeout_ms)
+            has_talked = True
+            left = await self._send_chunks(body, max(0, body.size_bytes - 1) // len(view))
+            # The last piece, of 1..len(view) bytes, completes the object: the file is judged before.
+            body.finish(view[:left])
+            await self._push(0, left)
+            self._tell_end(body)
+            await self._store().collect()
         except asyncio.TimeoutError:
             failure = self._timed_out()
         except ProtocolError as error:
             failure = UploadError("BAD_RESPONSE", str(error))
         except OSError as error:
-            failure = await self._broken(request.host, error)
-        failure = self._answer.refusal() or failure
+            failure = await self._broken(error, has_talked)
+        failure = self._store().refusal() or failure
         if failure:
             raise failure
 
-    async def _broken(self, host, error):
+    async def _broken(self, error, has_talked):
         error = self._stream.failure(error)
         if isinstance(error, asyncio.TimeoutError):
             return self._timed_out()
-        answer = await self._answer.last_words()
-        return answer or lost(host, error, self._has_talked)
+        answer = await self._store().last_words()
+        return answer or lost(self._request.host, error, has_talked)
 
-    async def _send(self, body, is_tls):
-        size, total = len(self._view), body.size_bytes
-        chunks = max(0, total - 1) // size  # all but the last piece, which has 1..size bytes
-        await self._send_chunks(body, chunks, is_tls)
-        left = total - chunks * size
-        if self._up.limiter:
-            await self._pause(left)
-        # The last piece completes the object, so the file is judged before it goes.
-        body.finish(self._view[:left])
-        await self._push(0, left)
-        if body.is_last or ticks_diff(self._up.ticks_ms(), self._told_ms) >= self._up.progress_ms:
-            self._tell(body, total)
+    def _store(self):
+        """The StoreAnswer, made when first needed: a body on its way needs memory enough."""
+        if self._answer is None:
+            self._answer = StoreAnswer(self._stream, self._view, self._up.idle_timeout_ms)
+        return self._answer
 
-    async def _send_chunks(self, body, chunks, is_tls):
-        """The product's hottest loop: what it calls for every chunk is native."""
-        up, stream, view, byte = self._up, self._stream, self._view, self._answer.byte
+    def _has_spoken(self):
+        return self._answer is not None and self._answer.has_begun()
+
+    async def _send_chunks(self, body, chunks):
+        """Send so many whole chunks; returns how many bytes are left. The product's hottest loop:
+
+        what it calls for every chunk is native.
+        """
+        up, stream, view = self._up, self._stream, self._view
         readinto, update, ticks_ms = body.readinto, body.update, up.ticks_ms
-        limiter, progress_ms, size = up.limiter, up.progress_ms, len(view)
+        byte, limiter, progress_ms, size = up.byte, up.limiter, up.progress_ms, len(view)
         every = 1 if limiter else up.yield_every
-        is_plain = not is_tls
+        is_plain = not self._request.is_tls
         others, sent, told_ms = others_due(), 0, self._told_ms
         while chunks:
             count = every if chunks > every else chunks
@@ -182,11 +182,15 @@ class BodySender:
             sent += count * size
             n = stream.read_now(byte)
             if n is not None:
-                await self._answer.heard(byte, n)
+                await self._store().heard(byte, n)
             if ticks_diff(ticks_ms(), told_ms) >= progress_ms:
                 told_ms = self._tell(body, sent)
             if next(others):
                 await asyncio.sleep_ms(0)
+        left = body.size_bytes - sent
+        if limiter:
+            await self._pause(left)
+        return left
 
     async def _push(self, start, end):
         """Write a part of the buffer, waiting for room where need be.
@@ -194,11 +198,11 @@ class BodySender:
         Listens before every piece: once a TLS write has failed, MicroPython
         reads nothing more from that connection, not even why it failed.
         """
-        stream, byte = self._stream, self._answer.byte
+        stream, byte = self._stream, self._up.byte
         while start < end:
             n = stream.read_now(byte)
             if n is not None:
-                await self._answer.heard(byte, n)
+                await self._store().heard(byte, n)
             # A refused TLS write is repeated with the same bytes, which it asks for.
             n = stream.write_now(self._view, start, min(_PIECE_BYTES, end - start))
             if n:
@@ -210,25 +214,29 @@ class BodySender:
         """Wait until the bandwidth limit lets so much go; that time is not the store's."""
         wait_ms = self._up.limiter.take(size_bytes, self._up.ticks_ms())
         if wait_ms:
-            self._paused_ms += wait_ms
+            self._begun_ms = ticks_add(self._begun_ms, wait_ms)
             self._set_deadline()
             await asyncio.sleep_ms(wait_ms)
 
+    def _tell_end(self, body):
+        up = self._up
+        if body.is_last or ticks_diff(up.ticks_ms(), self._told_ms) >= up.progress_ms:
+            self._tell(body, body.size_bytes)
+
     def _tell(self, body, sent_bytes):
         """Tell the progress, with the speed of this run: what was stored before it is not counted."""
-        self._told_ms, job = self._up.ticks_ms(), self._job
+        self._told_ms, job = self._up.ticks_ms(), body.job
         elapsed_ms = max(1, ticks_diff(self._told_ms, self.started_ms))
         rate = (self.sent_bytes + sent_bytes) * 1000 // elapsed_ms
         self._up.on_progress(job, body.offset + sent_bytes, job.size_bytes, rate)
         return self._told_ms
 
     def _set_deadline(self):
-        left_ms = self._up.timeout_ms + self._paused_ms - self._elapsed_ms()
-        self._stream.expire_in(max(0, left_ms))
+        self._stream.expire_in(max(0, self._up.timeout_ms - self._elapsed_ms()))
 
     def _elapsed_ms(self):
         return ticks_diff(self._up.ticks_ms(), self._begun_ms)
 
     def _timed_out(self):
         up = self._up
-        return timed_out(self._elapsed_ms() - self._paused_ms, up.timeout_ms, up.idle_timeout_ms)
+        return timed_out(self._elapsed_ms(), up.timeout_ms, up.idle_timeout_ms)

@@ -16,20 +16,20 @@ from turns import others_due
 class ClipReader:
     """Reads `job.path` of `job.size_bytes`; `readinto` and `update` are the file's and the hash's own.
 
-    A body has `offset` (in the file), `size_bytes` and `is_last` (whether the file ends with it).
+    A body has `offset` (in the file), `size_bytes`, `is_last` (whether the file ends with it).
     """
 
+    offset = 0
+    is_last = True
+    digest = None
+
     def __init__(self, job):
-        self._job = job
+        self.job = job
         self._file = None
-        self.digest = None
-        self.offset = 0
-        self.size_bytes = job.size_bytes
-        self.is_last = True
 
     def check(self):
         """UploadError unless the file is there in its full length."""
-        job = self._job
+        job = self.job
         try:
             size_bytes = os.stat(job.body_path or job.path)[6]
         except OSError as error:
@@ -42,7 +42,7 @@ class ClipReader:
     async def begin(self, view):
         """Make ready to read the body from its beginning; `view` may be overwritten."""
         self._open()
-        self.size_bytes = self._job.size_bytes  # a recording may have gone on meanwhile
+        self.size_bytes = self.job.size_bytes  # a recording may have gone on meanwhile
         self._md5 = hashlib.md5()
         self.update = self._md5.update
 
@@ -75,7 +75,7 @@ class ClipReader:
         """Open the file anew, at the body: a handle does not see what is appended later."""
         self.close()
         try:
-            self._file = open(self._job.body_path or self._job.path, "rb")
+            self._file = open(self.job.body_path or self.job.path, "rb")
             if self.offset:
                 self._file.seek(self.offset)
         except OSError as error:
@@ -104,7 +104,7 @@ class ClipReader:
 
     def _check_end(self):
         """All has been read: is that the end of the file?"""
-        if self._job.is_recovered:
+        if self.job.is_recovered:
             return  # cut to whole packets: what comes behind them does not count
         try:
             is_longer = self._file.read(1)
@@ -114,7 +114,7 @@ class ClipReader:
             raise changed()
 
     def _judge(self):
-        if self._job.md5 and self._job.md5 != self.digest:
+        if self.job.md5 and self.job.md5 != self.digest:
             raise UploadError("LOCAL_CORRUPT", "file is not what was recorded")
 
 

@@ -91,6 +91,7 @@ class OssUploader:
         self.multipart_bytes = multipart_bytes
         self.yield_every = yield_every
         self.progress_ms = progress_ms
+        self.byte = bytearray(1)  # to listen with: what comes is taken out of it at once
         self._views = [memoryview(buffer) for buffer in buffers]
 
     async def upload(self, job, slot):
@@ -99,7 +100,9 @@ class OssUploader:
         while True:
             run = _Run(self, job, self._views[slot])
             try:
-                return await run.deliver()
+                if await run.is_granted_whole():
+                    return await run.whole()
+                return await run.in_parts()
             except UploadError as error:
                 is_gone = error.code == "NO_UPLOAD" and job.upload_id is not None
                 run.failed(error)
@@ -116,28 +119,29 @@ class OssUploader:
 class _Run:
     """One try to deliver one job; `up`, the uploader, has what all uploads share."""
 
+    _grant = _sender = _parts = None
+    _is_confirming = False
+
     def __init__(self, up, job, view):
         self._up, self._job, self._view = up, job, view
         self._clip = ClipReader(job)
-        self._grant = self._sender = self._parts = None
-        self._is_confirming = False
 
-    async def deliver(self):
+    async def is_granted_whole(self):
+        """Ask for URLs; whether there is one for the whole file."""
         job = self._job
-        self._clip.check()
-        resume = None
-        if job.upload_id:
-            resume = {"upload_id": job.upload_id, "next_part": job.parts_done + 1}
-        grant = await self._ask(resume)
-        self._sender = BodySender(self._up, job, self._view)
-        if grant.mode != PUT:
-            return await self._in_parts(grant)
-        if job.growth and not job.growth.is_done:
+        while True:
+            self._clip.check()
+            resume = None
+            if job.upload_id:
+                resume = {"upload_id": job.upload_id, "next_part": job.parts_done + 1}
+            grant = await self._ask(resume)
+            if grant.mode != PUT:
+                return False
+            if job.upload_id:
+                self._forget_parts()
+            if not job.growth or job.growth.is_done:
+                return True
             await self._end_of_recording()
-            return await self.deliver()
-        if job.upload_id:
-            self._forget_parts()
-        return await self._whole(grant)
 
     def failed(self, error):
         """Tell the cloud why this came to nothing; an upload in parts may be over for good."""
@@ -192,8 +196,9 @@ class _Run:
         self._job.forget_parts()
         self._up.on_part(self._job)
 
-    async def _whole(self, grant):
-        job, sender, clip = self._job, self._sender, self._clip
+    async def whole(self):
+        job, clip, grant = self._job, self._clip, self._grant
+        sender = self._begin()
         usable_sec(grant, self._up.unix_time())
         sender.check(grant, grant.upload_url, job.size_bytes)
         self._up.on_started(job, grant)
@@ -212,13 +217,18 @@ class _Run:
                 upload_proof.check(digest, content_md5, etag)
         return await self._finish(digest, has_proof, etag)
 
-    async def _in_parts(self, grant):
-        parts = self._parts = PartUpload(self._up, self._job, self._view, self._sender, self._ask)
+    async def in_parts(self):
+        grant, sender = self._grant, self._begin()
+        parts = self._parts = PartUpload(self._up, self._job, self._view, sender, self._ask)
         self._up.on_started(self._job, grant)
         await parts.run(grant)
         reader = parts.reader
         parts_digest = reader.parts_digest() if grant.mode == MULTIPART else None
         return await self._finish(reader.digest, parts.has_proof(), None, parts_digest)
+
+    def _begin(self):
+        self._sender = BodySender(self._up, self._view)
+        return self._sender
 
     async def _finish(self, digest, has_proof, etag, parts_digest=None):
         """All is stored: hear what the cloud says, if it wants to be asked."""

@@ -24,7 +24,7 @@ class PartReader(ClipReader):
 
     def select(self, number):
         """Make this part the body."""
-        growth, left = self._job.growth, self._job.size_bytes - (number - 1) * self._part_size
+        growth, left = self.job.growth, self.job.size_bytes - (number - 1) * self._part_size
         self.number = number
         self.offset = (number - 1) * self._part_size
         self.size_bytes = min(self._part_size, left)

@@ -29,21 +29,20 @@ class Redirect(UploadError):
 class StoreAnswer:
     """Reads one response from the stream through `view`, which nobody needs any more by then.
 
-    `head` is None until the response's is complete. Nothing is held before the
-    store speaks, for that is when the upload needs the most memory.
+    `head` is None until the response's is complete.
     """
 
     def __init__(self, stream, view, idle_timeout_ms):
         self.head = None
         self._stream = stream
-        self._view = view
+        self._window = view[:_WINDOW_BYTES]
         self._idle_timeout_ms = idle_timeout_ms
-        self._parser = None
-        self.byte = bytearray(1)
+        self._parser = ResponseParser()
+        self._has_begun = False
 
     def has_begun(self):
         """Whether the store has said anything."""
-        return self._parser is not None
+        return self._has_begun
 
     def is_reusable(self):
         """Once collected: whether the connection may carry another request."""
@@ -73,8 +72,9 @@ class StoreAnswer:
 
     async def last_words(self):
         """The answer that came before the connection broke, as UploadError; None without one."""
+        byte = bytearray(1)
         try:
-            await self.heard(self.byte, self._stream.read_ready(self.byte))
+            await self.heard(byte, self._stream.read_ready(byte))
         except UploadError as answer:
             return answer
         except (OSError, asyncio.TimeoutError, ProtocolError):
@@ -83,8 +83,6 @@ class StoreAnswer:
 
     async def collect(self):
         """Read the response to its end, or as much of it as matters."""
-        if self._parser is None:
-            self._feed(await self._receive())
         event = self._parser.next_event()
         while event is not END:
             if event is NEED_DATA:
@@ -106,8 +104,7 @@ class StoreAnswer:
         return classify_response(status, body, header(self.head.headers, "retry-after"))
 
     def _feed(self, data):
-        if self._parser is None:
-            self._parser = ResponseParser()
+        self._has_begun = True
         self._parser.feed(data)
 
     async def _receive(self):
@@ -117,7 +114,7 @@ class StoreAnswer:
         end in a reset, reports the reset alone. The bytes before it are in the
         buffer all the same; a response holds no NUL, so blanks mark their end.
         """
-        window = self._view[:_WINDOW_BYTES]
+        window = self._window
         window[:] = _BLANK
         try:
             n = await self._stream.readinto(window, self._idle_timeout_ms)

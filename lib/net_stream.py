@@ -46,11 +46,15 @@ _END = StopIteration()  # raised by all waits: a new one would be allocated
 
 
 class _Readiness:
-    """Awaitable that ends when a socket can be read or written; one serves for all waits."""
+    """Awaitable that ends when a socket can be read or written; one serves for all waits.
+
+    `task` is who waits now, or None.
+    """
 
     def __init__(self, sock, direction):
         self._sock = sock
         self._direction = direction
+        self.task = None
 
     def __iter__(self):
         self._is_queued = False
@@ -87,7 +91,6 @@ class Stream:
         sock.setblocking(False)
         self._raw = sock
         self._limits: list = [None, None, None]
-        self._waiting: list = [None, None]
         self._has_expired = False
         self._use(sock)
 
@@ -162,11 +165,12 @@ class Stream:
         sock = self._sock
         if sock is _CLOSED:
             return
+        tasks = [ready.task for ready in self._ready if ready is not None]
         self._use(_CLOSED)
-        for task in self._waiting:
+        for task in tasks:
             # MicroPython only (CPython's tasks have no `data`): a cancelled waiter took this one
             # off the queue with itself, or the socket's number may be in use again before a poll.
-            if task is not None and getattr(task, "data", None) is core._io_queue:
+            if getattr(task, "data", None) is core._io_queue:
                 core._io_queue.remove(task)
                 core._task_queue.push(task)
         # A failed handshake cuts the TLS object off from its socket: close both.
@@ -179,16 +183,17 @@ class Stream:
     async def _wait(self, direction):
         if self._sock is _CLOSED:
             raise OSError(EBADF, "connection is closed")
-        self._waiting[direction] = asyncio.current_task()
+        ready = self._ready[direction]
+        if ready is None:
+            ready = self._ready[direction] = _Readiness(self._sock, direction)
+        ready.task = asyncio.current_task()
         try:
-            if self._ready[direction] is None:
-                self._ready[direction] = _Readiness(self._sock, direction)
-            await self._ready[direction]
+            await ready
         except asyncio.CancelledError:
             self.close()
             raise
         finally:
-            self._waiting[direction] = None
+            ready.task = None
 
     async def _watch(self):
         while self._sock is not _CLOSED:

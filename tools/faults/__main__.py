@@ -4,7 +4,7 @@
     python -m tools.faults --image fat16-4k --mode garbage --cut 117
 
 The second tries one case again and shows what the camera says. Exit status 1 when a promise was
-broken, 2 when a process died of it.
+broken, 2 when nothing could be tried.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main() -> int:
         extent = plan.SAMPLE if options.sample else plan.WHOLE
         result = run(chosen, extent, options.seed, options.workers, console)
     except WorkerDied as error:
-        console.print(f"a process died: {error}", markup=False)
+        console.print(str(error), markup=False)
         return 2
     console.print(result.table())
     for failure in result.failures[:_SHOWN_FAILURES]:
@@ -86,9 +86,12 @@ def run(
         bar = progress.add_task("shares of runs", total=len(todo))
         for share, answer in carry_out(todo, workers):
             place = share["image"], share["phase"]
-            if answer["digest"] != surveys[place]["digest"]:
+            if isinstance(answer, WorkerDied):
+                result.take_death(share, answer)
+            elif answer["digest"] != surveys[place]["digest"]:
                 raise WorkerDied(f"{place}: not the same writes when run again")
-            result.take(share, answer)
+            else:
+                result.take(share, answer)
             broken = sum(result.counts[name] for name in FAILURES)
             progress.update(bar, advance=1, description=f"{share['image']}, {broken} broken")
     result.seconds = time.monotonic() - started
@@ -101,6 +104,8 @@ def survey(chosen: list[str], workers: int, progress: Progress) -> dict[tuple[st
     bar = progress.add_task("looking at the cards", total=len(asked))
     found = {}
     for share, answer in carry_out(asked, workers):
+        if isinstance(answer, WorkerDied):
+            raise answer
         found[share["image"], share["phase"]] = answer
         progress.advance(bar)
     return found

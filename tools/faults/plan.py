@@ -21,12 +21,19 @@ class Extent:
 
     cuts_per_mode: int | None = None
     new_card_cuts_per_mode: int | None = None
-    recoveries: int = 100  # that are cut at every write, per image
+    recoveries: int = 60  # that are cut at every write, per image
     io_errors_per_mode: int | None = None
+    failed_reads: int = 200
 
 
 WHOLE = Extent()
-SAMPLE = Extent(cuts_per_mode=40, new_card_cuts_per_mode=6, recoveries=2, io_errors_per_mode=10)
+SAMPLE = Extent(
+    cuts_per_mode=40,
+    new_card_cuts_per_mode=6,
+    recoveries=2,
+    io_errors_per_mode=10,
+    failed_reads=10,
+)
 
 
 def surveys(images: list[str]) -> list[Share]:
@@ -50,8 +57,9 @@ def shares(
         number = chance.choice(day["cuts"][mode])
         yield {**_head(image, DAY, "recut", mode), "cuts": [number], "then": None}
     for mode in IO_MODES:
-        requests = range(day["reads" if mode == "read" else "writes"])
-        chosen = _some(requests, extent.io_errors_per_mode, chance)
+        is_read = mode == "read"
+        most = extent.failed_reads if is_read else extent.io_errors_per_mode
+        chosen = _some(range(day["reads" if is_read else "writes"]), most, chance)
         yield from _split(image, DAY, "io", mode, chosen)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tools.faults.workers import Answer, Share
+from tools.faults.workers import Answer, Share, WorkerDied
 
 # What must not happen; any of it makes the command fail.
 FAILURES = {
@@ -57,6 +57,12 @@ class Result:
             self.counts["crashes" if kind in ("deaths", "resets") else kind] += 1
             case = {"image": image, "phase": phase, "mode": "clean", "cut": 0}
             self.failures.append({**case, "texts": [f"without any fault: {kind}: {text}"]})
+
+    def take_death(self, share: Share, error: WorkerDied) -> None:
+        """A process that ended or hung, with one of the cases of a share."""
+        self.counts["crashes"] += 1
+        case = {name: share[name] for name in ("image", "phase", "mode")}
+        self.failures.append({**case, "cut": share["cuts"][0], "texts": [f"crashes: {error}"]})
 
     def take(self, share: Share, answer: Answer) -> None:
         runs, kind = answer["runs"], share["do"]

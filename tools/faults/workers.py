@@ -76,28 +76,31 @@ class Worker:
         self._process.communicate()
 
 
-def carry_out(shares: Iterable[Share], count: int) -> Iterator[tuple[Share, Answer]]:
-    """Answers of all shares, as they come. WorkerDied ends it."""
+def carry_out(shares: Iterable[Share], count: int) -> Iterator[tuple[Share, Answer | WorkerDied]]:
+    """Answers of all shares, as they come; a process that died of one is replaced."""
     waiting = list(shares)[::-1]
-    done: SimpleQueue[tuple[Share, Answer] | Exception | None] = SimpleQueue()
-    workers = [Worker() for _ in range(count)]
+    done: SimpleQueue[tuple[Share, Answer | WorkerDied] | Exception | None] = SimpleQueue()
+    workers: set[Worker] = set()
 
-    def work(worker: Worker) -> None:
+    def work() -> None:
         try:
-            while True:
+            while waiting:
+                worker = Worker()
+                workers.add(worker)
                 try:
-                    share = waiting.pop()
-                except IndexError:
-                    return
-                done.put((share, worker.ask(share)))
+                    while (share := _next(waiting)) is not None:
+                        done.put((share, worker.ask(share)))
+                except WorkerDied as error:
+                    assert share is not None
+                    done.put((share, error))
         except Exception as error:  # told to who waits for answers
             done.put(error)
         finally:
             done.put(None)
 
     with ThreadPoolExecutor(count) as pool:
-        for worker in workers:
-            pool.submit(work, worker)
+        for _ in range(count):
+            pool.submit(work)
         try:
             running = count
             while running:
@@ -112,3 +115,10 @@ def carry_out(shares: Iterable[Share], count: int) -> Iterator[tuple[Share, Answ
             waiting.clear()
             for worker in workers:
                 worker.close()
+
+
+def _next(waiting: list[Share]) -> Share | None:
+    try:
+        return waiting.pop()
+    except IndexError:  # another one was faster
+        return None

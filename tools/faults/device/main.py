@@ -56,7 +56,7 @@ def cut(phase, asked):
             seen = answer.garbage.setdefault(phase.kind(number), [0, 0])
             seen[0] += 1
             seen[1] += "lost_to_garbage" in verdict.counts or "not_started" in verdict.counts
-    return answer.__dict__
+    return dict(answer.__dict__)
 
 
 def recut(phase, asked):
@@ -66,14 +66,14 @@ def recut(phase, asked):
         for then in asked["then"] or again.numbers(CLEAN):
             verdict = phase.recut(again, mode, number, then)
             answer.take(verdict, mode=mode, cut=number, then=then)
-    return answer.__dict__
+    return dict(answer.__dict__)
 
 
 def io(phase, asked):
     answer, mode = Answer(), asked["mode"]
     for number in asked["cuts"]:
         answer.take(phase.io(IO_MODES[mode], number), mode=mode, cut=number)
-    return answer.__dict__
+    return dict(answer.__dict__)
 
 
 def main():
