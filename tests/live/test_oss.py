@@ -71,7 +71,7 @@ def test_a_clip_is_delivered_and_verified(
         done, found = deliver(camera, standin)
         levels = {event["level"] for event in service.events()}
     assert found == kind
-    assert levels <= {"info", "warning"}
+    assert levels <= {"INFO", "WARNING"}
     assert done["cloud_url"].startswith("http://") and "?" not in done["cloud_url"]
     assert "Signature" not in camera.said()
 
