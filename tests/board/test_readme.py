@@ -16,7 +16,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tools.desk import DEVICE_ID, camera_config, make_card
+from tools.desk import DEVICE_ID, camera_config, desk, make_card
 from tools.material import ROOT, footage
 from tools.services import CloudService, Mosquitto, mosquitto, seaweedfs
 from tools.virtual_board import VirtualBoard, card
@@ -46,10 +46,13 @@ def ci_runs(command: str, folder: Path) -> None:
     assert f"make --no-print-directory {command.split()[1]}\n" in (ROOT / ".ci" / "run").read_text()
 
 
+# Of the benchmark one row, for figures are no business of a test; of the faults some on one card.
+PARTS = {"make bench": ["ARGS=P9"], "make faults": ["ARGS=--sample --image fat16-4k"]}
+
+
 def run_target(command: str, folder: Path) -> None:
-    # Of the benchmark one row: all of them take minutes, and figures are no business of a test.
-    part = ["ARGS=P9"] if command == "make bench" else []
-    subprocess.run([*words(command), *part], cwd=ROOT, check=True, stdout=subprocess.PIPE)
+    given = [*words(command), *PARTS.get(command, [])]
+    subprocess.run(given, cwd=ROOT, check=True, stdout=subprocess.PIPE)
 
 
 def run_demo(command: str, folder: Path) -> None:
@@ -186,7 +189,7 @@ def listen(broker: Mosquitto, topic: str) -> list[bytes]:
 # The first pattern that a command matches tells how it is run.
 RUNNERS: list[tuple[str, Callable[[str, Path], None]]] = [
     (r"make (test|check)", ci_runs),
-    (r"make (help|bench)", run_target),
+    (r"make (help|bench|faults)", run_target),
     (r"([A-Z_]+=\w+ )*make demo", run_demo),
     (r"\S+ -m tools\.material convert .*", convert),
     (r"\S+mpremote connect \S+ fs cp .*", put_on_board),
@@ -203,3 +206,21 @@ def test_a_command_of_the_readme(command: str, tmp_path: Path) -> None:
     runner = next((run for pattern, run in RUNNERS if re.fullmatch(pattern, command)), None)
     assert runner, f"nothing here runs {command!r}"
     runner(command, tmp_path)
+
+
+def test_the_main_py_of_the_readme(tmp_path: Path) -> None:
+    """A program of the owner's own on the board, listening in on an upload."""
+    program = re.search(r"^```python\n(.*?)^```", README, re.M | re.S)
+    assert program
+    (tmp_path / "main.py").write_text(program[1])
+    with desk(tmp_path / "desk") as table:
+        mpremote = [sys.executable, "-m", "mpremote", "connect", table.board.port]
+        copy = ["fs", "cp", str(tmp_path / "main.py"), ":main.py", "+", "reset"]
+        subprocess.run([*mpremote, *copy], check=True)
+        table.events.wait_status("offline", 20)
+        table.events.wait_status("online", 20)
+        table.events.command("trigger", duration_sec=2)
+        clip = table.events.wait("recording_completed", 30)
+        table.events.wait("upload_completed", 30)
+        table.board.wait_for("100.0", 10)
+        table.board.wait_for(f"{clip['file_path']} True", 10)
