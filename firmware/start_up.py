@@ -1,11 +1,10 @@
 """What must be right before a camera can start, and the plain words for when it is not."""
 
 import os
+import sys
 from errno import ENOENT
 
 from micropython import const
-
-from firmware.config import ConfigError, parse
 
 _CONFIG_BYTES = const(16384)
 
@@ -28,13 +27,24 @@ def load_config(board):
             "insert a card formatted as FAT16 or FAT32 and reset",
         )
     path = board.card_root + "/config.json"
-    text = read_small_file(path, _CONFIG_BYTES)
     try:
-        return parse(str(text, "utf-8"))
+        text = str(read_small_file(path, _CONFIG_BYTES), "utf-8")
     except UnicodeError:
         raise StartUpError(path + " is not UTF-8 text")
+    return _parse(path, text)
+
+
+def _parse(path, text):
+    """What the text configures. The schema serves once, so the 20 KB that it takes are given back."""
+    import firmware
+    from firmware.config import ConfigError, parse
+
+    try:
+        return parse(text)
     except ConfigError as error:
         raise StartUpError(*["%s: %s" % (path, line) for line in error.errors])
+    finally:
+        del sys.modules["firmware.config"], firmware.config
 
 
 def read_small_file(path, most_bytes):
