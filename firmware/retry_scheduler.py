@@ -13,17 +13,13 @@ from errno import ENOENT
 
 from micropython import const
 
-from backoff import full_jitter
-from firmware.job import DELIVERED, FAILED, HOPELESS, RECORDING, RUNNING, WAITING
+from firmware.job import DELIVERED, HOPELESS, RECORDING, RUNNING, WAITING
 from firmware.trigger import URGENT
-from firmware.upload_error import NEVER, PAUSE, RENEW, SUSPEND, WAIT, UploadError
+from firmware.upload_error import PAUSE, RENEW, SUSPEND, UploadError
 
 _RENEWALS = const(2)  # new URLs within one attempt, should the store's clock disagree with ours
 _CHECK_MS = const(500)  # how often a slot looks whether the camera is ready
-_SHORTEST_PAUSE_MS = const(1000)  # before a try that costs no attempt
-_LONGEST_BACKOFF_MS = const(3600 * 1000)
-_LONGEST_SPREAD_MS = const(10000)  # over which a fleet's cameras come back after an outage
-_INTEGRITY_ATTEMPTS = const(2)
+_UNREADABLE_MS = const(1000)  # until a job is looked for again that the card did not give
 
 
 class RetryScheduler:
@@ -31,16 +27,14 @@ class RetryScheduler:
         self,
         upload,
         journal,
+        policy,
         *,
         slots,
         is_ready,
         is_open,
         remove_file,
         ticks_ms,
-        randbits,
         upload_delay_ms,
-        retry_delay_ms,
-        max_attempts,
         delete_after_upload,
         statistics,
         on_completed,
@@ -50,7 +44,7 @@ class RetryScheduler:
     ):
         """`await upload(job, slot)` gives an Outcome or raises UploadError.
 
-        `journal` is an UploadJournal; `is_open(priority)` tells whether its window is open.
+        `journal` is an UploadJournal, `policy` a RetryPolicy; `is_open(priority)` tells whether its window is open.
         `statistics` is an UploadStatistics that the journal keeps. on_completed(job, outcome),
         on_failed(job, error, will_retry) and on_suspended(job) are plain callables, as
         are is_ready(), remove_file(path), log(text, error=None).
@@ -58,15 +52,13 @@ class RetryScheduler:
         self._upload = upload
         self._journal = journal
         self._queue = journal.queue
+        self._policy = policy
         self._slots = slots
         self._is_ready = is_ready
         self._is_open = is_open
         self._remove_file = remove_file
         self._ticks_ms = ticks_ms
-        self._randbits = randbits
         self._upload_delay_ms = upload_delay_ms
-        self._retry_delay_ms = retry_delay_ms
-        self._max_attempts = max_attempts
         self._delete_after_upload = delete_after_upload
         self._statistics = statistics
         self._on_completed = on_completed
@@ -121,8 +113,7 @@ class RetryScheduler:
 
     def network_is_back(self):
         """Try again what failed, but not in step with all other cameras."""
-        spread_ms = min(self._retry_delay_ms, _LONGEST_SPREAD_MS)
-        self._queue.pause(self._ticks_ms(), full_jitter(spread_ms, spread_ms, 0, self._randbits))
+        self._queue.pause(self._ticks_ms(), self._policy.spread_ms())
         self.requeue_failed(even_hopeless=False)
 
     def wake(self):
@@ -178,7 +169,7 @@ class RetryScheduler:
             job = self._journal.load(row)
         except OSError as error:
             self._log("queue cannot be read", error)
-            self._queue.postpone(row, self._ticks_ms(), _SHORTEST_PAUSE_MS)
+            self._queue.postpone(row, self._ticks_ms(), _UNREADABLE_MS)
             return None
         if job is None:
             self._log("queue: a damaged record is left out")
@@ -231,38 +222,23 @@ class RetryScheduler:
 
     def _failed(self, job, error):
         now_ms, row = self._ticks_ms(), job.row
-        if error.retry == SUSPEND:
-            self._queue.postpone(row, now_ms, 0)
-            return self._on_suspended(job)
-        if error.retry in (WAIT, PAUSE):
-            delay_ms = max(error.retry_after_sec * 1000, self._retry_delay_ms, _SHORTEST_PAUSE_MS)
-            if error.retry == PAUSE:
-                self._queue.pause(now_ms, delay_ms)
-            self._queue.postpone(row, now_ms, delay_ms)
-            return self._on_failed(job, error, True)
-        job.attempts += 1
-        will_retry = error.retry != NEVER and job.attempts < self._most_attempts(error)
-        self._statistics.failed(will_retry)
+        state, attempts, delay_ms = self._policy.judge(error, job.attempts)
+        will_retry, is_spent = state == WAITING, attempts > job.attempts
+        job.attempts = attempts
+        if is_spent:
+            self._statistics.failed(will_retry)
         if error.code == "FILE_MISSING":
             self._journal.remove(job)
-        else:
-            job.state = WAITING if will_retry else HOPELESS if error.retry == NEVER else FAILED
+        elif is_spent:
+            job.state = state
             self._journal.save(job)
-            if will_retry:
-                self._queue.postpone(row, now_ms, self._delay_ms(job, error))
+        if error.retry == PAUSE:
+            self._queue.pause(now_ms, delay_ms)
+        if will_retry:
+            self._queue.postpone(row, now_ms, delay_ms)
+        if error.retry == SUSPEND:
+            return self._on_suspended(job)
         self._on_failed(job, error, will_retry)
-
-    def _most_attempts(self, error):
-        """One more try from the beginning for what the store has wrong, however many others get."""
-        if error.code == "INTEGRITY":
-            return min(self._max_attempts, _INTEGRITY_ATTEMPTS)
-        return self._max_attempts
-
-    def _delay_ms(self, job, error):
-        jittered = full_jitter(
-            self._retry_delay_ms, _LONGEST_BACKOFF_MS, job.attempts - 1, self._randbits
-        )
-        return max(jittered, error.retry_after_sec * 1000)
 
     def _release(self, row, at_once):
         self._queue.postpone(row, self._ticks_ms(), 0 if at_once else self._upload_delay_ms)

@@ -10,6 +10,7 @@ from firmware import messages, upload_messages
 from firmware.intake import Intake
 from firmware.oss_uploader import OssUploader
 from firmware.presign_client import PresignClient
+from firmware.retry_policy import RetryPolicy
 from firmware.retry_scheduler import RetryScheduler
 from firmware.start_up import StartUpError
 from firmware.upload_journal import UploadJournal
@@ -130,15 +131,17 @@ class Uploads:
         return RetryScheduler(
             upload,
             self.journal,
+            RetryPolicy(
+                retry_delay_ms=config["retry_delay_sec"] * 1000,
+                max_attempts=config["retry_max_attempts"],
+                randbits=self._board.randbits,
+            ),
             slots=config["max_concurrent_uploads"],
             is_ready=self._is_ready,
             is_open=self._is_open,
             remove_file=os.remove,
             ticks_ms=ticks_ms,
-            randbits=self._board.randbits,
             upload_delay_ms=config["upload_delay_sec"] * 1000,
-            retry_delay_ms=config["retry_delay_sec"] * 1000,
-            max_attempts=config["retry_max_attempts"],
             delete_after_upload=config["delete_after_upload"],
             statistics=self._statistics,
             on_completed=self._completed,

@@ -5,6 +5,7 @@ from time import ticks_diff, ticks_ms
 
 from firmware.growth import Growth
 from firmware.job import DELIVERED, FAILED, HOPELESS, RECORDING, WAITING, Job
+from firmware.retry_policy import RetryPolicy
 from firmware.retry_scheduler import RetryScheduler
 from firmware.trigger import HIGH, LOW, MOTION, URGENT
 from firmware.upload_error import (
@@ -19,7 +20,7 @@ from firmware.upload_error import (
 )
 from firmware.upload_statistics import UploadStatistics
 from harness import eq, tmp_dir
-from tasks.journals import journal, jobs
+from tasks.journals import jobs, journal
 
 
 class OUTCOME:
@@ -35,8 +36,10 @@ class Rig:
         self.running = self.most_running = 0
         self.is_ready = True
         self.shut = ()  # priorities whose window is shut
-        given = {"slots": 1, "retry_delay_ms": 0, "max_attempts": 3, "delete_after_upload": True}
-        given.update(settings)
+        given = {"slots": 1, "delete_after_upload": True}
+        policy = {"retry_delay_ms": 0, "max_attempts": 3}
+        for name, value in settings.items():
+            (policy if name in policy else given)[name] = value
         self.folder = folder or tmp_dir()
         self.statistics = UploadStatistics()
         self.journal = journal(self.folder, log=self.log, totals=self.statistics)
@@ -44,11 +47,11 @@ class Rig:
         self.scheduler = RetryScheduler(
             self.upload,
             self.journal,
+            RetryPolicy(randbits=lambda bits: (1 << bits) - 1, **policy),
             is_ready=lambda: self.is_ready,
             is_open=lambda priority: priority not in self.shut,
             remove_file=lambda path: self.events.append(("removed", path)),
             ticks_ms=ticks_ms,
-            randbits=lambda bits: (1 << bits) - 1,
             upload_delay_ms=0,
             on_completed=lambda job, outcome: self.events.append(("completed", job.path)),
             on_failed=self.on_failed,
