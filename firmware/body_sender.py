@@ -7,7 +7,7 @@ once. A redirect is followed once per body: what was sent until then does not
 count. A connection that was kept and dies before the store says a word had
 been closed by then: the body goes again over a new one.
 
-Invariant: whatever ends a request other than a complete answer closes the connection.
+Invariant: after a failure the connection is closed, by who is told of it at the latest.
 """
 
 import asyncio
@@ -26,6 +26,10 @@ from turns import others_due
 
 # One TLS record on the boards: more at once could fail behind an answer that came meanwhile.
 _PIECE_BYTES = const(4096)
+
+
+def _nothing_written(_):
+    """What TLS is: it takes one piece at a time, of which _push knows."""
 
 
 class BodySender:
@@ -51,40 +55,41 @@ class BodySender:
             keeps=keeps,
         )
 
-    async def send(self, grant, url, body, keeps=False):
+    async def send(self, grant, url, body):
         """Send the body; the store's evidence: (Content-MD5 of the request, ETag), either may be None.
 
-        UploadError unless the store answered 2xx once it had everything. `keeps`:
-        more bodies are to follow.
+        UploadError unless the store answered 2xx once it had everything. The
+        connection stays for the next body, if this one is not the last.
         """
-        may_follow, stays, was_kept = True, False, False
+        may_follow, was_kept = True, False
         while True:
             await body.begin(self._view)
-            request = self.check(grant, url, body.size_bytes, keeps)
+            request = self.check(grant, url, body.size_bytes, not body.is_last)
             try:
                 was_kept = await self._connect(request)
                 await self._talk(body, was_kept)
-                stays = keeps and self._answer.is_reusable()
-                break
-            except Redirect as redirect:
-                if not may_follow:
-                    raise
-                may_follow, url = False, redirected(url, redirect.location)
+                return self._evidence(body)
             except UploadError as error:
-                if not was_kept or error.code != "CONNECTION_LOST" or self._has_spoken():
+                self.close()
+                if isinstance(error, Redirect) and may_follow:
+                    may_follow, url = False, redirected(url, error.location)
+                elif not (was_kept and error.code == "CONNECTION_LOST") or self._has_spoken():
                     raise
-            finally:
-                if not stays:
-                    self.close()
-        if stays:
-            self._stream.expire_in(None)
-        self.sent_bytes += body.size_bytes
-        return request.content_md5, header(self._answer.head.headers, "etag")
 
     def close(self):
         stream, self._stream = self._stream, None
         if stream:
             stream.close()
+
+    def _evidence(self, body):
+        """The answer is complete: what it proves, and whether the connection serves on."""
+        answer, self._answer = self._answer, None
+        if body.is_last or not answer.is_reusable():
+            self.close()
+        else:
+            self._stream.expire_in(None)
+        self.sent_bytes += body.size_bytes
+        return self._request.content_md5, header(answer.head.headers, "etag")
 
     async def _connect(self, request):
         """Have a connection to where the request goes; whether it is that of the last one."""
@@ -166,7 +171,7 @@ class BodySender:
             count = every if chunks > every else chunks
             if limiter:
                 await self._pause(size)
-            write = stream.write_now
+            write = stream.write_now if is_plain else _nothing_written
             for _ in range(count):
                 try:
                     n = readinto(view)
@@ -175,9 +180,9 @@ class BodySender:
                 if n != size:
                     raise changed()
                 update(view)
-                n = is_plain and write(view) or 0
+                n = write(view)
                 if n != size:
-                    await self._push(n, size)
+                    await self._push(n or 0, size)
             chunks -= count
             sent += count * size
             n = stream.read_now(byte)
@@ -187,10 +192,10 @@ class BodySender:
                 told_ms = self._tell(body, sent)
             if next(others):
                 await asyncio.sleep_ms(0)
-        left = body.size_bytes - sent
+        n = body.size_bytes - sent
         if limiter:
-            await self._pause(left)
-        return left
+            await self._pause(n)
+        return n
 
     async def _push(self, start, end):
         """Write a part of the buffer, waiting for room where need be.

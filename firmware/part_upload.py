@@ -125,9 +125,7 @@ class PartUpload:
         job, reader = self._job, self.reader
         reader.select(number)
         try:
-            content_md5, etag = await self._sender.send(
-                self._grant, url, reader, keeps=not reader.is_last
-            )
+            content_md5, etag = await self._sender.send(self._grant, url, reader)
         except UploadError as error:
             if error.retry != RENEW:
                 raise

@@ -54,7 +54,7 @@ def test_every_kind_of_fault_was_tried(result: Result) -> None:
     record = result.record()
     wanted = {*plan.CUT_MODES, *(f"EIO {mode}" for mode in plan.IO_MODES)}
     assert set(record["modes"]) == wanted
-    assert record["cuts"] > 500 and record["io_errors"] == 3 * 4 * 10
+    assert record["cuts"] > 500 and record["io_errors"] == 3 * len(plan.IO_MODES) * 10
     assert record["recovery_cuts"] > 200
     assert "fat" in record["garbage"] and "data" in record["garbage"]
 
@@ -64,12 +64,12 @@ def test_unfinished_clips_were_among_them_and_came_back(result: Result) -> None:
 
 
 def test_a_cut_on_a_running_camera_leaves_what_the_record_says(tampered: Worker) -> None:
-    asked = {"image": IMAGE, "do": "live", "requests": list(range(0, 120, 5))}
+    asked = {"do": "live", "requests": list(range(0, 120, 5))}
     assert tampered.ask(asked) == {"compared": 24, "differences": []}
 
 
 def found_by(tampered: Worker, how: str) -> list[str]:
-    answer = tampered.ask({"image": IMAGE, "do": "tamper", "how": how})
+    answer = tampered.ask({"do": "tamper", "how": how})
     found: list[str] = answer["found"]
     return found
 

@@ -174,7 +174,7 @@ def test_the_log_keeps_tokens_and_urls(served: Served, session: requests.Session
     post(session, service, "request", asked(), service.tokens[DEVICE])
     post(session, service, "request", asked(), "a-wrong-token-that-is-a-secret-too")
     log = service.log_path.read_text()
-    assert '"transport": "http"' in log
+    assert '"transport":"http"' in log
     for secret in ("X-Amz", "token-of", "a-wrong-token", Minio.secret_key):
         assert secret not in log
 

@@ -86,9 +86,9 @@ async def test_a_small_file_or_a_plain_sender_gets_one_put(
     assert "upload_url" in granted and "mode" not in granted
 
 
-async def test_what_is_compressed_is_not_signed_with_the_md5_of_the_file(service: Service) -> None:
+async def test_what_is_compressed_is_called_so(service: Service) -> None:
     await service.ask(file_size=PART, content_md5=MD5, content_encoding="gzip")
-    more = {"content_encoding": "gzip", "forbid_overwrite": True}
+    more = {"content_md5": MD5, "content_encoding": "gzip", "forbid_overwrite": True}
     assert service.signer.signed == [(PATH, "video/mp2t", 3600, more)]
 
 

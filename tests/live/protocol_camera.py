@@ -95,9 +95,12 @@ class ProtocolCamera:
     def tell(self, kind: str, fields: dict[str, Any]) -> str:
         """Send one message; its request_id."""
         message = {"request_id": f"r{next(_ids)}", "device_id": self.device_id, **fields}
-        topic = f"devices/{self.device_id}/upload/{kind}"
-        self._client.publish(topic, json.dumps(message), qos=1)
+        self.publish(kind, json.dumps(message).encode())
         return str(message["request_id"])
+
+    def publish(self, kind: str, payload: bytes) -> None:
+        """Send anything at all."""
+        self._client.publish(f"devices/{self.device_id}/upload/{kind}", payload, qos=1)
 
     def answers(self, request_id: str) -> list[Answer]:
         return [reply for reply in self.replies if reply["request_id"] == request_id]

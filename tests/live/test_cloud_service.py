@@ -147,11 +147,12 @@ def test_without_a_digest_it_is_stored_but_not_verified(camera: ProtocolCamera, 
 def test_a_compressed_body_says_so_in_the_store(
     camera: ProtocolCamera, store: AnyStore, path: str
 ) -> None:
-    grant = camera.ask(path, len(CLIP), capabilities=["put"], content_encoding="gzip")
-    assert grant["extra_headers"]["Content-Encoding"] == "gzip"
     body = gzip.compress(SMALL)
+    what = {"content_md5": md5(body), "content_encoding": "gzip"}
+    grant = camera.ask(path, len(body), **what)
+    assert grant["extra_headers"]["Content-Encoding"] == "gzip"
     assert put(grant, body).status_code == 200
-    ack = camera.complete(path, len(body), content_md5=md5(body), content_encoding="gzip")
+    ack = camera.complete(path, len(body), **what)
     assert ack["verified"] is True
     assert contents.read(store, path).content_encoding == "gzip"
 

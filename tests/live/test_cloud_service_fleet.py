@@ -319,3 +319,39 @@ def test_an_object_cut_short_is_not_called_stored(appending: ProtocolCamera) -> 
     append(appending, path, SMALL[:150_000])
     ack = appending.complete(path, len(SMALL), upload_id="append", content_md5=md5(SMALL))
     assert (ack["success"], ack["error_code"]) == (False, "INTEGRITY")
+
+
+# ---- hostile messages
+
+HOSTILE = {
+    "no JSON": b"\xff\x00",
+    "nested": b'{"request_id":' + b"[" * 4000,
+    "an array": b"[1]",
+    "no fields": b"{}",
+    "wrong types": b'{"request_id":{},"device_id":[],"outcome":7,"cloud_file_path":true}',
+    "another's path": b'{"request_id":"x","device_id":"ESP32P4_CAM_001","outcome":"aborted",'
+    b'"cloud_file_path":"OTHER/a.ts","upload_id":"1"}',
+    "large": b'{"padding":"' + b"x" * 9000 + b'"}',
+}
+
+
+@pytest.mark.parametrize("kind", ["request", "complete"])
+def test_whatever_comes_is_answered_once(
+    kind: str, broker: Mosquitto, seaweedfs: SeaweedFS
+) -> None:
+    with (
+        CloudService(broker, seaweedfs, [DEVICE]) as service,
+        ProtocolCamera(broker, DEVICE) as camera,
+    ):
+        for payload in HOSTILE.values():
+            camera.publish(kind, payload)
+        camera.publish(kind, b"x" * 1_000_000)  # the broker keeps this from the service
+        last = camera.ask(PATH, 1)
+        assert last["success"] is True
+        camera.loop_until(lambda: len(camera.replies) > len(HOSTILE))
+        refused = [reply for reply in camera.replies if reply is not last]
+        assert {reply["success"] for reply in refused} == {False}
+        assert {reply["error_code"] for reply in refused} <= {"BAD_REQUEST", "UNAUTHORIZED"}
+        assert len(refused) == len(HOSTILE)
+        assert service.is_running
+        assert all(event["level"] == "INFO" for event in service.events())

@@ -58,14 +58,17 @@ def test_a_hundred_clips_leave_the_heap_as_it_was(
         for done in range(0, CLIPS, BATCH):
             names = [f"r{number:07d}.ts" for number in range(done + 1, done + BATCH + 1)]
             clips = {name: make_clip(film, tmp_path / name, CLIP_BYTES) for name in names}
-            camera.start_heap_watch()
+            is_watched = done + BATCH in (WARM_UP, CLIPS) and interpreter == "micropython"
+            if is_watched:
+                camera.start_heap_watch()
             deliver(camera, seaweedfs, clips)
-            rests[done + BATCH] = camera.end_heap_watch()[1]
+            if is_watched:
+                rests[done + BATCH] = camera.end_heap_watch()[1]
             for clip in clips.values():
                 clip.unlink()
         assert "Traceback" not in camera.said()
-    print(rests)
-    assert rests[CLIPS] - rests[WARM_UP] <= SLACK_BYTES, rests
+    if rests:  # CPython tells no such figure
+        assert rests[CLIPS] - rests[WARM_UP] <= SLACK_BYTES, rests
 
 
 def test_a_large_clip_takes_no_more_heap_than_a_small_one(
@@ -77,7 +80,6 @@ def test_a_large_clip_takes_no_more_heap_than_a_small_one(
             source = make_clip(film, tmp_path / "source", size_bytes)
             camera.start_heap_watch()
             deliver(camera, seaweedfs, {f"r{number:07d}.ts": source})
-            peaks[size_bytes], rest = camera.end_heap_watch()
-            print(size_bytes, peaks[size_bytes], rest)
+            peaks[size_bytes], _ = camera.end_heap_watch()
         assert "Traceback" not in camera.said()
     assert peaks[LARGE_BYTES] - peaks[SMALL_BYTES] <= SLACK_BYTES, peaks

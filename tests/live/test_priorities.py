@@ -88,7 +88,7 @@ def test_all_uploads_together_keep_to_the_limit(
 ) -> None:
     kbps = 250
     camera = Camera(interpreter, tmp_path, broker, film, limited(kbps, slots=2))
-    source = make_clip(film, tmp_path / "source", 750_000)
+    source = make_clip(film, tmp_path / "source", 500_000)
     originals = {name: sha256(camera.put(source, name)) for name in ("r0000001.ts", "r0000002.ts")}
     with camera:
         for _ in originals:

@@ -15,6 +15,7 @@ from tools.bench import (
     job_queue,
     latency,
     muxer,
+    presign_service,
     size,
     small_heap,
     throughput,
@@ -31,6 +32,7 @@ MEASUREMENTS = {
     "P5": muxer.measure,
     "P6": latency.measure,
     "P7": job_queue.measure,
+    "P8": presign_service.measure,
     "P9": size.measure,
     "P10": small_heap.measure,
 }

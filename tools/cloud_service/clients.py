@@ -13,6 +13,7 @@ import alibabacloud_oss_v2 as oss
 import boto3
 import requests
 from botocore.config import Config as BotoConfig
+from botocore.credentials import Credentials
 
 from tools.cloud_service.config import ConfigError, OssConfig, S3Config
 
@@ -25,16 +26,20 @@ _READ_TIMEOUT_SEC = 20  # a store may take its time to join many parts
 _ATTEMPTS = 2
 
 
-def s3_client(config: S3Config, endpoint: str | None) -> S3Client:
-    """Raises ConfigError when no credentials are found."""
-    session = boto3.Session(
-        aws_access_key_id=config.access_key,
-        aws_secret_access_key=config.secret_key.get_secret_value() if config.secret_key else None,
-    )
-    if session.get_credentials() is None:
+def s3_credentials(config: S3Config) -> Credentials:
+    """Raises ConfigError when there are none."""
+    found = _s3_session(config).get_credentials()
+    if found is None:
         raise ConfigError(
             "store: no access_key and secret_key, nor AWS_ACCESS_KEY_ID in the environment"
         )
+    return found
+
+
+def s3_client(config: S3Config, endpoint: str | None) -> S3Client:
+    """Raises ConfigError when no credentials are found."""
+    s3_credentials(config)
+    session = _s3_session(config)
     return session.client(
         "s3",
         region_name=config.region,
@@ -50,6 +55,13 @@ def s3_client(config: S3Config, endpoint: str | None) -> S3Client:
             max_pool_connections=PARALLEL_CALLS,
             retries={"total_max_attempts": _ATTEMPTS},
         ),
+    )
+
+
+def _s3_session(config: S3Config) -> boto3.Session:
+    return boto3.Session(
+        aws_access_key_id=config.access_key,
+        aws_secret_access_key=config.secret_key.get_secret_value() if config.secret_key else None,
     )
 
 

@@ -6,9 +6,10 @@ answer the next request of an upload that another one began. Pure: no IO of its 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
+
+from pydantic_core import to_json
 
 from tools.cloud_service.config import LEAST_PART_BYTES, UploadPolicy
 from tools.cloud_service.messages import (
@@ -76,15 +77,14 @@ class Granter:
 
     def _put(self, request: UploadRequest) -> Answer:
         now, content_type = int(self._now()), self._content_type(request)
-        # the MD5 of a file says nothing about its compressed form
-        is_signable = not request.is_plain and not request.content_encoding
+        is_plain = request.is_plain  # such a camera gets what it always got
         signed = self._presigner.put(
             request.file_name,
             content_type,
             self._policy.expires_sec,
-            content_md5=request.content_md5 if is_signable else None,
-            content_encoding=None if request.is_plain else request.content_encoding,
-            forbid_overwrite=self._policy.forbid_overwrite and not request.is_plain,
+            content_md5=None if is_plain else request.content_md5,
+            content_encoding=None if is_plain else request.content_encoding,
+            forbid_overwrite=self._policy.forbid_overwrite and not is_plain,
         )
         return self._answer(request, now, content_type, signed.extra_headers, signed.url)
 
@@ -131,13 +131,13 @@ class Granter:
         answer["parts"] = parts
         if done >= last:
             return answer
-        room = MAX_REPLY_BYTES - len(json.dumps(answer, ensure_ascii=False).encode())
+        room = MAX_REPLY_BYTES - len(to_json(answer))
         for number in range(first, min(last, first + PARTS_PER_REPLY - 1) + 1):
             url = self._presigner.part(
                 request.file_name, upload_id, number, self._policy.expires_sec
             )
             entry = {"part_number": number, "upload_url": url}
-            room -= len(json.dumps(entry)) + 2
+            room -= len(to_json(entry)) + 1
             if room < 0 and parts:
                 break
             parts.append(entry)

@@ -9,10 +9,11 @@ Field names and topics are the product specification's; docs/cloud-service.md li
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from pydantic_core import to_json
 
 from tools.cloud_service import messages
 from tools.cloud_service.completes import Completer
@@ -138,7 +139,7 @@ def _reply(device_id: str, kind: str, answer: dict[str, Any], more: dict[str, An
     event = "completed" if kind == COMPLETE else "granted"
     return Reply(
         f"devices/{device_id}/{_REPLIES[kind]}",
-        json.dumps(answer, separators=(",", ":"), ensure_ascii=False).encode(),
+        to_json(answer),
         event if answer["success"] else "refused",
         {
             "device_id": device_id[:64],

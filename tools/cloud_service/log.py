@@ -6,9 +6,10 @@ Callers pass fields they have chosen; URLs with queries, payloads and secrets ar
 from __future__ import annotations
 
 import datetime
-import json
 import logging
 from typing import Any
+
+from pydantic_core import to_json
 
 _log = logging.getLogger("cloud_service")
 
@@ -24,7 +25,7 @@ class _JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return to_json(line).decode()
 
 
 def setup() -> None:

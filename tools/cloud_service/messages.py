@@ -105,6 +105,8 @@ class Resume(BaseModel):
 
 
 class UploadRequest(_Message):
+    """`file_size` and `content_md5` are of what is sent: the compressed form, if there is one."""
+
     file_name: FileName
     file_size: Annotated[int, Field(ge=1)]
     priority: Annotated[int, Field(ge=0, le=3)] = 1
@@ -125,7 +127,7 @@ class UploadRequest(_Message):
     @property
     def final_bytes(self) -> int | None:
         """How many bytes the object will have, if that is known already."""
-        return None if self.live or self.content_encoding else self.file_size
+        return None if self.live else self.file_size
 
 
 class CompleteRequest(_Message):

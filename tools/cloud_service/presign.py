@@ -7,13 +7,24 @@ anything else is refused by the store (403); on OSS, all but Content-Encoding.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import alibabacloud_oss_v2 as oss
 
-from tools.cloud_service.clients import oss_client, s3_client
+from tools.cloud_service.clients import oss_client, s3_client, s3_credentials
 from tools.cloud_service.config import OssConfig, S3Config
+from tools.cloud_service.s3_sign import PutSigner
+
+_PUT_PARAMETERS = {  # boto3's names of headers
+    "Content-Type": "ContentType",
+    "Content-MD5": "ContentMD5",
+    "Content-Encoding": "ContentEncoding",
+    "If-None-Match": "IfNoneMatch",
+    "x-amz-storage-class": "StorageClass",
+    "x-amz-server-side-encryption": "ServerSideEncryption",
+}
 
 
 @dataclass(frozen=True)
@@ -58,11 +69,11 @@ class S3Presigner:
         self._client = s3_client(config, config.endpoint)
         self._bucket = config.bucket
         options = {
-            ("StorageClass", "x-amz-storage-class"): config.storage_class,
-            ("ServerSideEncryption", "x-amz-server-side-encryption"): config.server_side_encryption,
+            "x-amz-storage-class": config.storage_class,
+            "x-amz-server-side-encryption": config.server_side_encryption,
         }
-        self._parameters = {name: value for (name, _), value in options.items() if value}
-        self._headers = {header: value for (_, header), value in options.items() if value}
+        self._headers = {name: value for name, value in options.items() if value}
+        self._signer = PutSigner(s3_credentials(config), self._presign_put)
 
     def put(
         self,
@@ -74,22 +85,15 @@ class S3Presigner:
         content_encoding: str | None = None,
         forbid_overwrite: bool = False,
     ) -> PresignedPut:
-        wanted = {
-            ("ContentMD5", "Content-MD5"): content_md5,
-            ("ContentEncoding", "Content-Encoding"): content_encoding,
-            ("IfNoneMatch", "If-None-Match"): "*" if forbid_overwrite else None,
-        }
-        parameters = {name: value for (name, _), value in wanted.items() if value}
-        headers = {header: value for (_, header), value in wanted.items() if value}
-        url = self._sign(
-            "put_object",
-            expires_sec,
-            Key=key,
-            ContentType=content_type,
-            **self._parameters,
-            **parameters,
-        )
-        return PresignedPut(url, {**self._headers, **headers})
+        headers = dict(self._headers)
+        if content_md5:
+            headers["Content-MD5"] = content_md5
+        if content_encoding:
+            headers["Content-Encoding"] = content_encoding
+        if forbid_overwrite:
+            headers["If-None-Match"] = "*"
+        url = self._signer.sign(key, {"Content-Type": content_type, **headers}, expires_sec)
+        return PresignedPut(url, headers)
 
     def part(self, key: str, upload_id: str, number: int, expires_sec: int) -> str:
         return self._sign(
@@ -98,6 +102,10 @@ class S3Presigner:
 
     def address(self, key: str) -> str:
         return self._sign("get_object", 1, Key=key).partition("?")[0]
+
+    def _presign_put(self, key: str, headers: Mapping[str, str], expires_sec: int) -> str:
+        parameters = {_PUT_PARAMETERS[name]: value for name, value in headers.items()}
+        return self._sign("put_object", expires_sec, Key=key, **parameters)
 
     def _sign(self, operation: str, expires_sec: int, **parameters: Any) -> str:
         return self._client.generate_presigned_url(

@@ -8,7 +8,6 @@ Nothing that matters is kept between messages, so any number of services may run
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 import socket
 import ssl
@@ -23,8 +22,11 @@ from tools.cloud_service.config import ConfigError, MqttConfig
 from tools.cloud_service.handlers import TOPICS, UploadHandler
 from tools.cloud_service.messages import MAX_REQUEST_BYTES
 from tools.cloud_service.metrics import Metrics
+from tools.cloud_service.threads import MAX_IN_HAND
 
-_MOST_IN_HAND = 1000  # beyond it, messages are dropped, and cameras ask again
+# messages that wait for the store leave some who answer the others
+_WORKERS = MAX_IN_HAND + 16
+_QUEUE_MESSAGES = 1000  # beyond it, messages are dropped, and cameras ask again
 _KEEPALIVE_SEC = 15
 _TIMEOUT_SEC = 10
 # a reply must not wait behind the acknowledgement of its request (Nagle, 40 ms)
@@ -86,21 +88,17 @@ class MqttService:
         self._metrics.broker_connected(connected)
 
     async def _answer_all(self, client: aiomqtt.Client) -> None:
-        """Hand out messages until the connection is lost, for which it waits at all times."""
-        in_hand: set[asyncio.Task[None]] = set()
+        workers = [asyncio.ensure_future(self._work(client)) for _ in range(_WORKERS)]
         try:
-            async for message in client.messages:
-                if len(in_hand) >= _MOST_IN_HAND:
-                    log.warning("overloaded", topic=str(message.topic)[:128])
-                    continue
-                task = asyncio.create_task(self._answer(client, message))
-                in_hand.add(task)
-                task.add_done_callback(in_hand.discard)
+            await asyncio.gather(*workers)
         finally:
-            unfinished = tuple(in_hand)
-            for task in unfinished:
-                task.cancel()
-            await asyncio.gather(*unfinished, return_exceptions=True)
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _work(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            await self._answer(client, message)
 
     async def _answer(self, client: aiomqtt.Client, message: aiomqtt.Message) -> None:
         topic, payload = str(message.topic), message.payload
@@ -110,13 +108,8 @@ class MqttService:
         _, device_id, kind = topic.split("/", 2)
         reply = await self._handler.answer(device_id, kind, payload)
         self._metrics.answered("mqtt", kind, reply)
-        try:
-            # no time limit: either the broker acknowledges it, or the connection is lost
-            await client.publish(reply.topic, reply.payload, qos=1, timeout=math.inf)
-        except aiomqtt.MqttError as error:
-            log.warning("reply_lost", error=str(error), **reply.log)
-        else:
-            log.answered(reply.event, reply.fault, reply.log)
+        await client.publish(reply.topic, reply.payload, qos=1)
+        log.answered(reply.event, reply.fault, reply.log)
 
 
 def _client(config: MqttConfig, tls: ssl.SSLContext | None) -> aiomqtt.Client:
@@ -132,10 +125,10 @@ def _client(config: MqttConfig, tls: ssl.SSLContext | None) -> aiomqtt.Client:
         keepalive=_KEEPALIVE_SEC,
         timeout=_TIMEOUT_SEC,
         socket_options=[_NO_DELAY],
-        max_queued_incoming_messages=_MOST_IN_HAND,
+        max_queued_incoming_messages=_QUEUE_MESSAGES,
         tls_context=tls,
     )
-    client.pending_calls_threshold = _MOST_IN_HAND  # that many are no reason for a warning
+    client.pending_calls_threshold = _WORKERS  # as many as that are no reason for a warning
     return client
 
 

@@ -57,7 +57,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sample", action="store_true", help="some cuts instead of all")
     parser.add_argument("--seed", type=int, default=1, help="chooses samples")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N")
-    parser.add_argument("--phase", choices=(plan.DAY, plan.NEW), default=plan.DAY)
+    parser.add_argument("--phase", choices=plan.PHASES, default=plan.DAY)
     parser.add_argument("--mode", choices=_MODES)
     parser.add_argument("--cut", type=int, metavar="N", help="one case: which write, or request")
     parser.add_argument("--then", type=int, metavar="N", help="and which write of the recovery")

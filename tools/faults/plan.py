@@ -9,7 +9,9 @@ from typing import Any
 
 from tools.faults.workers import Answer, Share
 
-DAY, NEW = "day", "new"
+# A camera's first start on a new card; a day as ever; one with clips that go out while they are
+# recorded; one of a camera that keeps what it delivered.
+PHASES = NEW, DAY, LIVE, KEEPING = "new", "day", "live", "keeping"
 CUT_MODES = ("clean", "between", "lost", "later", "garbage")
 IO_MODES = ("once", "stays", "gone", "read")
 _SHARE_RUNS = 20
@@ -17,27 +19,30 @@ _SHARE_RUNS = 20
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is tried; None: all there is."""
+    """How much is tried of each image; None: all there is."""
 
-    cuts_per_mode: int | None = None
-    new_card_cuts_per_mode: int | None = None
-    recoveries: int = 60  # that are cut at every write, per image
-    io_errors_per_mode: int | None = None
-    failed_reads: int = 200
+    cuts: dict[str, int | None]  # by phase, in each mode
+    recoveries: int  # that are cut at every write, of a day and of a live day
+    failed_writes: int | None  # in each mode
+    failed_reads: int
 
 
-WHOLE = Extent()
+WHOLE = Extent(
+    cuts={NEW: None, DAY: None, LIVE: None, KEEPING: 200},
+    recoveries=30,
+    failed_writes=None,
+    failed_reads=200,
+)
 SAMPLE = Extent(
-    cuts_per_mode=40,
-    new_card_cuts_per_mode=6,
-    recoveries=2,
-    io_errors_per_mode=10,
+    cuts={NEW: 6, DAY: 30, LIVE: 12, KEEPING: 6},
+    recoveries=1,
+    failed_writes=10,
     failed_reads=10,
 )
 
 
 def surveys(images: list[str]) -> list[Share]:
-    return [{"image": i, "phase": phase, "do": "survey"} for i in images for phase in (DAY, NEW)]
+    return [{"image": i, "phase": phase, "do": "survey"} for i in images for phase in PHASES]
 
 
 def shares(
@@ -45,21 +50,30 @@ def shares(
 ) -> Iterator[Share]:
     """What is to be done with one image, whose phases were surveyed."""
     chance = random.Random(f"{seed} {image}")
-    day, new = surveyed[image, DAY], surveyed[image, NEW]
-    for mode in CUT_MODES:
-        chosen = _some(day["cuts"][mode], extent.cuts_per_mode, chance)
-        yield from _split(image, DAY, "cut", mode, chosen)
-    for mode in CUT_MODES:
-        chosen = _some(new["cuts"][mode], extent.new_card_cuts_per_mode, chance)
-        yield from _split(image, NEW, "cut", mode, chosen)
+    for phase in PHASES:
+        for mode in CUT_MODES:
+            chosen = _some(surveyed[image, phase]["cuts"][mode], extent.cuts[phase], chance)
+            yield from _split(image, phase, "cut", mode, chosen)
+        if phase in (DAY, LIVE):
+            yield from _recoveries(image, phase, surveyed[image, phase], extent, chance)
+        if phase == DAY:
+            yield from _failures(image, surveyed[image, phase], extent, chance)
+
+
+def _recoveries(
+    image: str, phase: str, seen: Answer, extent: Extent, chance: random.Random
+) -> Iterator[Share]:
     for _ in range(extent.recoveries):
         mode = chance.choice(CUT_MODES)
-        number = chance.choice(day["cuts"][mode])
-        yield {**_head(image, DAY, "recut", mode), "cuts": [number], "then": None}
+        number = chance.choice(seen["cuts"][mode])
+        yield {**_head(image, phase, "recut", mode), "cuts": [number], "then": None}
+
+
+def _failures(image: str, seen: Answer, extent: Extent, chance: random.Random) -> Iterator[Share]:
     for mode in IO_MODES:
         is_read = mode == "read"
-        most = extent.failed_reads if is_read else extent.io_errors_per_mode
-        chosen = _some(range(day["reads" if is_read else "writes"]), most, chance)
+        most = extent.failed_reads if is_read else extent.failed_writes
+        chosen = _some(range(seen["reads" if is_read else "writes"]), most, chance)
         yield from _split(image, DAY, "io", mode, chosen)
 
 

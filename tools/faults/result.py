@@ -34,7 +34,9 @@ COUNTS = {
     "damaged_objects": "files of such a card, delivered as they are",
     "deleted_damaged": "delivered files that such a card had damaged before they were deleted",
     "not_started": "cameras without a readable configuration after that",
-    "deaths": "tasks that died of a failing card and were started again",
+    "io_deaths": "tasks that died of a failing card and were started again",
+    "io_resets": "cameras that reset themselves because of one",
+    "io_not_started": "cameras that did not start because of one, until the next reset",
 }
 
 

@@ -99,13 +99,13 @@ class Store:
         self._do("begin", upload_id, key)
 
     def finish(self, upload_id, wanted_etag):
-        """Put the parts together; False if they are not those that are wanted."""
+        """Put the parts together that the ETag stands for; False if they are not there."""
         upload = self.uploads[upload_id]
-        numbers = sorted(upload.parts)
-        bodies = [upload.parts[n] for n in numbers]
+        count = int(wanted_etag.strip('"').split("-")[1])
+        bodies = [upload.parts.get(number, b"") for number in range(1, count + 1)]
         sums = b"".join([hashlib.md5(body).digest() for body in bodies])
-        etag = "%s-%d" % (hexlify(hashlib.md5(sums).digest()).decode(), len(numbers))
-        if wanted_etag and wanted_etag.strip('"') != etag:
+        etag = "%s-%d" % (hexlify(hashlib.md5(sums).digest()).decode(), count)
+        if wanted_etag.strip('"') != etag:
             self._do("abort", upload_id)
             return False
         body = b"".join(bodies)
@@ -153,41 +153,31 @@ class Service:
         }
         if fields.get("protocol", 1) >= 2:
             grant["requires_complete"] = True
-            if "resume" in fields or "multipart" in fields.get("capabilities", ()):
-                return self._grant_parts(fields, grant)
+            if fields.get("resume"):
+                return self._resume(fields, grant, **fields["resume"])
+            is_large = fields.get("live") or fields["file_size"] > _PART_BYTES
+            if is_large and "multipart" in fields["capabilities"]:
+                upload_id = self._new_id()
+                self._store.create(key, upload_id)
+                return _grant_parts(fields, grant, upload_id, 0, 1)
             if fields.get("content_md5"):
                 grant["extra_headers"]["Content-MD5"] = fields["content_md5"]
             grant["extra_headers"]["If-None-Match"] = "*"
         grant["upload_url"] = "http://%s%s%s?X-Signature=1" % (HOST, _BUCKET, key)
         return grant
 
-    def _grant_parts(self, fields, grant):
-        key, resume = fields["file_name"], fields.get("resume") or {}
-        upload_id, first = resume.get("upload_id"), resume.get("next_part", 1)
-        total = (fields["file_size"] + _PART_BYTES - 1) // _PART_BYTES
-        grant.update({"mode": "multipart", "part_size": _PART_BYTES, "content_type": ""})
-        if upload_id is None:
-            upload_id = self._new_id()
-            self._store.create(key, upload_id)
-        elif upload_id not in self._store.uploads:
-            held = self._store.objects.get(key)
-            if held is None or len(held.body) != fields["file_size"]:
-                return _refusal("NO_UPLOAD")
-            grant.update({"upload_id": upload_id, "parts": [], "parts_done": total})
-            return grant
-        parts = self._store.uploads[upload_id].parts
-        done = 0
-        while len(parts.get(done + 1, b"")) == min(
-            _PART_BYTES, max(1, fields["file_size"] - done * _PART_BYTES)
-        ):
-            done += 1
-        grant.update({"upload_id": upload_id, "parts_done": done})
-        first = max(first, done + 1)
-        grant["parts"] = [
-            {"part_number": n, "upload_url": _part_url(key, n, upload_id)}
-            for n in range(first, min(first + _PARTS_AT_ONCE, total + 1))
-        ]
-        return grant
+    def _resume(self, fields, grant, upload_id, next_part):
+        key, total = fields["file_name"], _total(fields)
+        if upload_id in self._store.uploads:
+            parts, done = self._store.uploads[upload_id].parts, 0
+            while len(parts.get(done + 1, b"")) == _size(done + 1, total) > 0:
+                done += 1
+            return _grant_parts(fields, grant, upload_id, done, min(next_part, done + 1))
+        held = self._store.objects.get(key)
+        if held is None or len(held.body) != total:
+            return _refusal("NO_UPLOAD")
+        done = (total + _PART_BYTES - 1) // _PART_BYTES
+        return _grant_parts(fields, grant, upload_id, done, done + 1)
 
     def _complete(self, fields):
         key, upload_id = fields["cloud_file_path"], fields.get("upload_id")
@@ -214,8 +204,28 @@ class Service:
         }
 
 
-def _part_url(key, number, upload_id):
-    return "http://%s%s%s?partNumber=%d&uploadId=%s" % (HOST, _BUCKET, key, number, upload_id)
+def _total(fields):
+    """The size of the whole file, None while it grows."""
+    return None if fields.get("live") else fields["file_size"]
+
+
+def _size(number, total):
+    """How long a part is."""
+    before = (number - 1) * _PART_BYTES
+    return _PART_BYTES if total is None else max(0, min(_PART_BYTES, total - before))
+
+
+def _grant_parts(fields, grant, upload_id, done, first):
+    key, total = fields["file_name"], _total(fields)
+    url = "http://%s%s%s?partNumber=%%d&uploadId=%s" % (HOST, _BUCKET, key, upload_id)
+    grant["parts"] = [
+        {"part_number": n, "upload_url": url % n}
+        for n in range(first, first + _PARTS_AT_ONCE)
+        if _size(n, total)
+    ]
+    grant.update({"mode": "multipart", "content_type": "", "part_size": _PART_BYTES})
+    grant.update({"upload_id": upload_id, "parts_done": done})
+    return grant
 
 
 def _refusal(code):

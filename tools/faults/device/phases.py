@@ -1,4 +1,4 @@
-"""The two lives that are cut: a camera's first start on a new card, and a day on a card in use."""
+"""The lives that are cut: a camera's first start on a new card, and days on a card in use."""
 
 import hashlib
 from binascii import hexlify
@@ -12,7 +12,7 @@ from life import Boot
 from ramcard import READ, WRITE, Image, Trouble
 
 _FOLDER = "build/faults/"
-NEW, DAY = "new", "day"
+NEW, DAY, LIVE, KEEPING = "new", "day", "live", "keeping"
 
 # (kind of request, how many are refused, whether the card is gone then)
 IO_MODES = {
@@ -27,31 +27,33 @@ _NOTHING = World({}, [], [])
 def make(image_name, name):
     """A phase on a card of its own."""
     image = Image(_FOLDER + image_name + ".sectors")
-    script.format_card(image)
-    if name == NEW:
-        return Phase(image, image_name, 0, script.first_start, ())
-    # A card in use: its clips are delivered, their places in directory and journal are free again.
-    number = 0
-    for live, troubles in (
-        (script.first_start, ()),
-        (script.day, script.DAY_TROUBLES),
-        (script.recovery, ()),
-    ):
-        phase = Phase(image, image_name, number, live, troubles)
-        image.sectors.update(phase.cuts.final().sectors)
-        number += 1
-    return Phase(image, image_name, number, script.day, script.DAY_TROUBLES)
+    changes, day, recovery = {
+        NEW: ({}, None, script.recovery),
+        DAY: ({}, script.day, script.recovery),
+        LIVE: (script.LIVE, script.live_day, script.recovery),
+        KEEPING: (script.KEEPING, script.day, script.keeping_recovery),
+    }[name]
+    script.format_card(image, changes)
+    lives = [(script.first_start, ())]
+    if day:
+        # A card in use: clips were delivered, places in directory and journal are free again.
+        lives += [(day, script.DAY_TROUBLES), (recovery, ()), (day, script.DAY_TROUBLES)]
+    for number, (live, troubles) in enumerate(lives):
+        phase = Phase(image, number, live, troubles, recovery)
+        if number + 1 < len(lives):
+            image.sectors.update(phase.cuts.final().sectors)
+    return phase
 
 
 class Phase:
     """Boot `number` on an image, recorded once, and all that can befall it."""
 
-    def __init__(self, image, name, number, live, troubles):
+    def __init__(self, image, number, live, troubles, recovery):
         self.image = image
-        self.name = name
         self._number = number
         self._live = live
         self._troubles = troubles
+        self._recovery = recovery
         self.history = History()
         self.boot = self.boot_again(self.history)
         self.boot.run(live)
@@ -93,10 +95,10 @@ class Phase:
         hurt = self.boot_again(history, Trouble(kind, number, count, takes_all))
         hurt.run(self._live)
         world = Cuts(_NOTHING, history).final()
-        made = self._recover(world, 1)
-        made.faults += [fault for fault in hurt.faults if fault[0] != "deaths"]
-        verdict = judge(world, made)
-        verdict.add("deaths", count=sum([fault[0] == "deaths" for fault in hurt.faults]))
+        verdict = judge(world, self._recover(world, 1))
+        for kind, text in hurt.faults:
+            verdict.add(kind if kind not in ("deaths", "resets") else "io_" + kind, text)
+        verdict.add("io_not_started", count=int(hurt.refusal is not None))
         return verdict
 
     def boot_again(self, history, trouble=None):
@@ -113,7 +115,7 @@ class Phase:
 
     def _recover(self, world, more, history=None):
         boot = Boot(self.image, world, self._number + more, history)
-        boot.run(script.recovery)
+        boot.run(self._recovery)
         return boot
 
     def _verdict(self, world, boot, mode, number):

@@ -35,14 +35,22 @@ _CONFIG = {
 
 _CHECK_MS = 50
 _LONGEST_MS = 20000
+_KEEPING_MS = 6000  # time enough to deliver everything twice
+LIVE = {"upload": {"live_upload": True}, "recorder": {"max_clip_sec": 5}}
+KEEPING = {"upload": {"delete_after_upload": False}}
 
 
-def format_card(image):
-    """Put the configuration on a fresh card, in the image itself."""
+def format_card(image, changes):
+    """Put the configuration on a fresh card, in the image itself; `changes`: sections, keys, values."""
+    config = {}
+    for section, value in _CONFIG.items():
+        config[section] = dict(value) if isinstance(value, dict) else value
+    for section, keys in changes.items():
+        config[section].update(keys)
     card = Card(image, image.sectors)
     vfs.mount(vfs.VfsFat(card), ROOT)
     with open(ROOT + "/config.json", "w") as file:
-        json.dump(_CONFIG, file)
+        json.dump(config, file)
     vfs.umount(ROOT)
     card.is_on = False
 
@@ -57,11 +65,21 @@ async def day(boot):
     await _until(100)
     await _motion(boot, 900)
     await _until(1500)
-    boot.link.send(*_command("security_alert", "URGENT", 1))
+    _urgent(boot)
     await _until(3000)
     await _motion(boot, 1700)
     await _until(5600)
     await _motion(boot, 1450)
+
+
+async def live_day(boot):
+    """A long clip goes out while it is recorded and gives way to an urgent one; so does the next."""
+    await _until(100)
+    await _motion(boot, 2900)
+    await _until(3300)
+    _urgent(boot)
+    await _until(4900)
+    await _motion(boot, 2500)
 
 
 async def recovery(boot):
@@ -72,6 +90,13 @@ async def recovery(boot):
         await asyncio.sleep_ms(_CHECK_MS)
         if is_done(boot) or boot.refusal:
             return
+
+
+async def keeping_recovery(boot):
+    """The same where delivered clips stay on the card."""
+    await _until(100)
+    await _motion(boot, 700)
+    await _until(_KEEPING_MS)
 
 
 def is_done(boot):
@@ -85,10 +110,12 @@ async def _motion(boot, for_ms):
     boot.sees_motion = False
 
 
-def _command(trigger, priority, seconds):
-    fields = {"command": "trigger", "trigger": trigger, "priority": priority}
-    fields.update({"command_id": "1", "duration_sec": seconds})
-    return "devices/%s/command" % DEVICE_ID, json.dumps(fields).encode()
+def _urgent(boot):
+    """Somebody commands an urgent clip of a second, if the camera is there to hear it."""
+    fields = {"command": "trigger", "trigger": "security_alert", "priority": "URGENT"}
+    fields.update({"command_id": "1", "duration_sec": 1})
+    if boot.link:
+        boot.link.send("devices/%s/command" % DEVICE_ID, json.dumps(fields).encode())
 
 
 async def _until(at_ms):
