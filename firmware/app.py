@@ -74,7 +74,9 @@ async def main(board, on_built=None):
     if on_built:
         on_built(camera)
     gc.collect()
-    gc.threshold(-1)  # boot.py set it: from here on only what is short-lived is allocated
+    # Rarer than boot.py has it, yet before garbage and what stays are mixed all over the heap:
+    # a packet needs 8 KB in one piece.
+    gc.threshold(gc.mem_free() // 4)
     dead = await camera.run()
     log("resetting: %s dies again and again" % dead)
     board.reset()

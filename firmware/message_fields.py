@@ -10,10 +10,16 @@ import json
 from protocol_error import ProtocolError
 
 _MOST_HEADERS = 16
+# Of the marks that cost memory once they are parsed: 8 KB of brackets would be 200 KB of lists.
+_MARKS = ('"', ",", "[", "{")
+_MOST_MARKS = 400
 
 
 def object_in(payload):
-    """The JSON object that a message is."""
+    """The JSON object that a message, bytes or text, is; ProtocolError for none or for too much in it."""
+    is_text = isinstance(payload, str)
+    if sum(payload.count(mark if is_text else mark.encode()) for mark in _MARKS) > _MOST_MARKS:
+        raise ProtocolError("too many fields")
     try:
         fields = json.loads(payload)
     except (ValueError, RuntimeError):  # RuntimeError: nested deeper than the stack

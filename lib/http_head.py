@@ -23,6 +23,7 @@ END = "end"
 Head = namedtuple("Head", ("status", "reason", "headers"))
 
 _VERSION = b"HTTP/1."
+_MOST_HEADERS = 64  # more would take more memory than their bytes
 _HEX_DIGITS = b"0123456789abcdefABCDEF"
 
 
@@ -121,6 +122,8 @@ class ResponseParser:
         name = line[: max(colon, 0)]
         if not name or name.strip() != name:
             raise ProtocolError("bad header line")
+        if len(self._headers) >= _MOST_HEADERS:
+            raise ProtocolError("too many headers")
         self._headers.append((_text(name).lower(), _text(line[colon + 1 :].strip())))
         return None
 

@@ -217,3 +217,9 @@ def test_connections_that_may_carry_another_request():
                 parser.feed(b"")
             event = parser.next_event()
         eq(parser.is_reusable(), expected, str(data[:80]))
+
+
+def test_a_head_with_too_many_headers():
+    parser = ResponseParser()
+    parser.feed(b"HTTP/1.1 200 OK\r\n" + b"A: 1\r\n" * 65)
+    eq(str(raises(ProtocolError, parser.next_event)), "too many headers")

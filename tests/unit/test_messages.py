@@ -30,7 +30,7 @@ def test_commands():
     eq((command, command_id, fields["x"]), ("trigger", "", 1))
     for payload, fault in (
         (b"\xff\x00", "not JSON"),
-        ("[" * 3000, "not JSON"),
+        ("[" * 399, "not JSON"),
         ("[]", "not a JSON object"),
         ("{}", "command"),
         ('{"command": 5}', "command"),
@@ -47,3 +47,8 @@ def test_command_responses():
         {"command_id": "1", "command": "trigger", "success": True},
     )
     eq(json.loads(messages.command_response("1", "x", "no such"))["error_message"], "no such")
+
+
+def test_a_message_with_too_much_in_it_is_not_parsed():
+    for payload in (b"[" * 8000, b'{"a":' * 1300, b'{"command": [' + b"1," * 500 + b"1]}"):
+        eq(str(raises(ProtocolError, messages.parse_command, payload)), "too many fields")

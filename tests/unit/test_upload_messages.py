@@ -149,7 +149,7 @@ def test_wrong_responses_are_named():
     one = {"part_number": 1, "upload_url": "https://b/1"}
     for payload, fault in (
         (b"\xff\x00", "not JSON"),
-        ("[" * 3000, "not JSON"),
+        ("[" * 399, "not JSON"),
         ("[]", "not a JSON object"),
         (response(request_id=5), "request_id"),
         (response(upload_url="x" * 3000), "upload_url"),
