@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import hashlib
 import itertools
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tools.cloud_service.config import UploadPolicy
+from tools.cloud_service.handlers import COMPLETE, UploadHandler
+from tools.cloud_service.handlers import REQUEST as ASK
 from tools.cloud_service.plan import Part, multipart_etag
 from tools.cloud_service.presign import PresignedPut
 from tools.cloud_service.store import ObjectExists, PendingUpload, StoredObject, UploadGone
@@ -16,6 +21,11 @@ from tools.cloud_service.store import ObjectExists, PendingUpload, StoredObject,
 DEVICE = "ESP32P4_CAM_001"
 NOW = 1_691_234_567
 PATH = f"{DEVICE}/2025/07/11/143022_motion_video.ts"
+MIB = 1024 * 1024
+PART = 5 * MIB
+MD5 = base64.b64encode(bytes(range(16))).decode()
+ETAG = bytes(range(16)).hex()
+Answer = dict[str, Any]
 REQUEST: dict[str, Any] = {  # the specification's example
     "request_id": "upload_1a2b3c4d",
     "file_name": PATH,
@@ -150,3 +160,33 @@ class BlockingMemory:
 
     def head(self, key: str) -> StoredObject | None:
         raise NotImplementedError
+
+
+FULL = [part(1, PART), part(2, PART), part(3, 10)]  # of a file with 2 * PART + 10 bytes
+
+
+class Service:
+    """The handler with its surroundings, and a clock that can be set."""
+
+    def __init__(self, **policy: Any) -> None:
+        self.signer, self.store, self.now = Recorder(), MemoryStore(), float(NOW)
+        limits = UploadPolicy(**policy)
+        self.handler = UploadHandler(
+            self.signer, self.store, [DEVICE, "B"], limits, lambda: self.now, self.signer
+        )
+
+    async def ask(self, device: str = DEVICE, **fields: Any) -> Answer:
+        asked = {"protocol": 2, "capabilities": ["put", "multipart"], "device_id": device}
+        if device != DEVICE:
+            asked["file_name"] = f"{device}/a.ts"
+        return await self.say(device, ASK, {**REQUEST, **asked, **fields})
+
+    async def complete(self, outcome: str = "stored", **fields: Any) -> Answer:
+        told = {"request_id": "c1", "device_id": DEVICE, "cloud_file_path": PATH, "file_size": 12}
+        return await self.say(DEVICE, COMPLETE, {**told, "outcome": outcome, **fields})
+
+    async def say(self, device: str, kind: str, message: Answer) -> Answer:
+        self.reply = await self.handler.answer(device, kind, json.dumps(message).encode())
+        assert self.reply.topic.startswith(f"devices/{device}/upload/")
+        answer: Answer = json.loads(self.reply.payload)
+        return answer

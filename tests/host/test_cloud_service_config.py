@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from tools.cloud_service.config import (
     UploadPolicy,
 )
 from tools.cloud_service.service import tls_context
+from tools.services import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -152,6 +154,20 @@ def test_the_command_refuses_a_bad_file_without_a_traceback(
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert str(path) in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_command_tells_that_its_http_address_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        path = tmp_path / "config.toml"
+        path.write_text(
+            f'devices = []\n[mqtt]\nhost = "127.0.0.1"\nport = {free_port()}\n'
+            '[store]\nkind = "s3"\nbucket = "cams"\naccess_key = "AK"\nsecret_key = "SK"\n'
+            f"[http]\nport = {taken.getsockname()[1]}\n"
+        )
+        command = [sys.executable, "-m", "tools.cloud_service", str(path)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "http: " in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("text", [None, "no certificate"], ids=["missing", "no PEM"])

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import datetime
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -37,7 +37,8 @@ class ScriptedStore:
     """An HTTP server that answers every request as told."""
 
     def __init__(self) -> None:
-        self.status, self.body, self.seen = 200, b"", []
+        self.status, self.body = 200, b""
+        self.seen: list[tuple[str, str, bytes]] = []
         script = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -63,7 +64,6 @@ class ScriptedStore:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.endpoint = f"http://127.0.0.1:{self.server.server_address[1]}"
-        self.seen: list[tuple[str, str, bytes]]
 
     def fail(self, status: int, code: str) -> None:
         self.status = status
@@ -96,7 +96,7 @@ def oss(endpoint: str, **settings: Any) -> OssStore:
     return OssStore(config, forbid_overwrite=True)
 
 
-STORES = {"s3": s3, "oss": oss}
+STORES: dict[str, Callable[..., BlockingStore]] = {"s3": s3, "oss": oss}
 
 
 @pytest.fixture(params=sorted(STORES))
@@ -254,7 +254,8 @@ async def test_only_uploads_of_listed_devices_that_nobody_goes_on_with_are_dropp
         PendingUpload(f"{DEVICE}2/a.ts", "another's", hours(90)): hours(90),
         PendingUpload("backups/a.tar", "nobody's", hours(90)): hours(90),
     }
-    store, aborts = BlockingMemory(uploads), []
+    aborts: list[None] = []
+    store = BlockingMemory(uploads)
     assert await clean_up(store, aborts).once(NOON) == 2
     assert store.aborted == ["old", "idle"]
     assert len(aborts) == 2

@@ -78,7 +78,11 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     log.setup()
-    asyncio.run(run(serve(config, parts, tls)))
+    try:
+        asyncio.run(run(serve(config, parts, tls)))
+    except OSError as error:  # the address for HTTP is taken, or is not this machine's
+        print(f"http: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

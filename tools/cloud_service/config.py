@@ -103,7 +103,12 @@ class OssConfig(_Store):
 class UploadPolicy(_Section):
     expires_sec: Annotated[int, Field(ge=1, le=MAX_EXPIRES_SEC)] = 3600
     max_file_bytes: Annotated[int, Field(ge=1, le=MAX_FILE_BYTES)] = MAX_FILE_BYTES
-    content_types: Annotated[tuple[ContentType, ...], Field(min_length=1)] = ("video/mp2t",)
+    content_types: Annotated[tuple[ContentType, ...], Field(min_length=1)] = (
+        "video/mp2t",
+        "text/plain",
+        "application/json",
+        "application/octet-stream",
+    )
     forbid_overwrite: bool = True
     large_files: Literal["multipart", "append", "put"] = "multipart"
     part_size_bytes: Annotated[int, Field(ge=LEAST_PART_BYTES, le=MAX_FILE_BYTES)] = (
