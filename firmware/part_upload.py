@@ -82,8 +82,10 @@ class PartUpload:
             self._good_until_ms = ticks_add(self._up.ticks_ms(), usable_ms)
 
     def _check_count(self):
+        """Only the last part may be shorter, and while the file grows no part is the last."""
         job = self._job
-        if job.parts_done and (job.parts_done - 1) * job.part_size >= job.size_bytes:
+        spare = 1 if self._is_growing() else job.part_size
+        if job.parts_done * job.part_size >= job.size_bytes + spare:
             raise UploadError("NO_UPLOAD", "the store holds more parts than the file has")
 
     async def _is_whole(self):
@@ -93,11 +95,15 @@ class PartUpload:
         """
         job, growth = self._job, self._job.growth
         end = (job.parts_done + 1) * job.part_size
-        while growth and not growth.is_done and growth.size_bytes <= end:
+        while self._is_growing() and growth.size_bytes <= end:
             await growth.changed()
             self._give_way()
         self._check_count()
         return end - job.part_size >= job.size_bytes
+
+    def _is_growing(self):
+        growth = self._job.growth
+        return growth is not None and not growth.is_done
 
     def _url_of(self, number):
         until_ms = self._good_until_ms

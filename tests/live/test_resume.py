@@ -138,9 +138,8 @@ def test_a_large_clip_survives_ten_interruptions(
         assert digest_of(store, camera, only_object(store)) == original
         assert "Traceback" not in camera.said()
         assert {upload.part for upload in line.uploads} == set(range(1, PARTS + 1))
-        said = camera.said()
-        cuts = said.count("upload failed") + WAYS_WITHOUT_A_WORD * INTERRUPTIONS // len(WAYS)
-        assert cuts >= INTERRUPTIONS - BROKER
+        # Each failure and each reset costs less than a part, and nothing else costs anything.
+        cuts = camera.said().count("upload failed") + INTERRUPTIONS // len(WAYS)
         assert line.sent_bytes - source.stat().st_size < cuts * PART_BYTES
 
 

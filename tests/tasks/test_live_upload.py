@@ -140,6 +140,13 @@ async def test_recording_that_breaks_off_shorter_than_what_is_stored():
     eq(rig.reported[0]["outcome"], "aborted")
 
 
+async def test_cloud_that_has_more_than_there_is_yet():
+    rig, recording = Parts(PART_BYTES), Recording(30000)
+    rig.grants[1] = {"parts_done": 2}
+    check(rig, recording, await record(rig, recording, (20000,), 7000))
+    eq(rig.reported[0]["outcome"], "aborted")
+
+
 async def test_cloud_that_wants_it_in_one_piece():
     """Then it waits for the end of the recording, and asks again."""
     rig, recording = Parts(PART_BYTES, multipart_bytes=1 << 30), Recording(30000)
