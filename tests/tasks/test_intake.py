@@ -8,7 +8,7 @@ from firmware.intake import Intake
 from firmware.job import DELIVERED, RECORDING, WAITING, Job
 from firmware.trigger import HIGH, MANUAL, MOTION, SECURITY, URGENT
 from harness import eq, exists, raises, tmp_dir
-from tasks.journals import journal, jobs
+from tasks.journals import jobs, journal
 
 UNIX = 1700000000
 LIVE_FROM_BYTES = 65536

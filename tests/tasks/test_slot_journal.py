@@ -162,37 +162,39 @@ def test_a_lost_directory_is_made_anew():
     assert exists(rig.paths[0])
 
 
+def one_copy_that_cannot_be_written(verb):
+    rig = Rig()
+    with breaking(rig.folder + "/b", lambda what: what == verb and rig.is_broken):
+        rig.open()
+        rig.is_broken = True
+        rig.journal.write(5, b"five")
+        eq(rig.journal.read(5), b"five")
+    assert rig.lines and rig.paths[1] in rig.lines[0]
+    eq(rig.open(), {5: b"five"})
+    eq(rig.content(0), rig.content(1))
+
+
 def test_one_copy_that_cannot_be_written_is_said_and_the_other_serves():
-    for verb in ("write", "flush"):
-        rig = Rig()
-        with breaking(rig.folder + "/b", lambda what: what == verb and rig.is_broken):
-            rig.open()
-            rig.is_broken = True
-            rig.journal.write(5, b"five")
-            eq(rig.journal.read(5), b"five")
-        assert rig.lines and rig.paths[1] in rig.lines[0]
-        eq(rig.open(), {5: b"five"})
-        eq(rig.content(0), rig.content(1))
+    one_copy_that_cannot_be_written("write")
+    one_copy_that_cannot_be_written("flush")
+
+
+def one_write_that_fails_once(verb):
+    rig = Rig()
+    failures = []
+    with breaking(rig.folder, lambda what: what == verb and failures and failures.pop()):
+        rig.open()
+        failures.append(True)
+        rig.journal.write(5, b"five")
+        eq(failures, [])
+    eq(rig.lines, [])
+    eq(rig.content(0), rig.content(1))
+    eq(rig.open(), {5: b"five"})
 
 
 def test_a_write_that_fails_once_is_done_again_and_read_back():
-    for verb in ("write", "flush"):
-        rig = Rig()
-        failures = []
-
-        def fails(what):
-            if what == verb and failures:
-                return failures.pop()
-            return False
-
-        with breaking(rig.folder, fails):
-            rig.open()
-            failures.append(True)
-            rig.journal.write(5, b"five")
-            eq(failures, [])
-        eq(rig.lines, [])
-        eq(rig.content(0), rig.content(1))
-        eq(rig.open(), {5: b"five"})
+    one_write_that_fails_once("write")
+    one_write_that_fails_once("flush")
 
 
 def test_without_any_copy_nothing_is_promised():
