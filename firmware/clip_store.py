@@ -5,8 +5,13 @@ gets the name of one that is still there.
 """
 
 import os
+from errno import EIO
+
+from micropython import const
 
 from firmware.trigger import clip_name, parse_clip_name
+
+_PROBE_BYTES = const(4096)
 
 
 class ClipStore:
@@ -16,9 +21,16 @@ class ClipStore:
         self._next_number = 1
 
     def open(self):
-        """Make the directory if need be. Raises OSError when the card cannot be used."""
-        if not is_there(self.directory):
-            os.mkdir(self.directory)
+        """Make the directory if need be. Raises OSError when the card cannot be used.
+
+        An empty one is made anew: a power cut may have left its name on the card
+        without its cluster, which the first clip would then be written over.
+        """
+        if is_there(self.directory):
+            if os.listdir(self.directory):
+                return
+            os.rmdir(self.directory)
+        os.mkdir(self.directory)
 
     def entries(self):
         """The names in the directory, in the card's order; numbers go on behind the highest."""
@@ -48,6 +60,34 @@ def is_there(path):
     except OSError:
         return False
     return True
+
+
+def readable_bytes(path, size_bytes):
+    """How much of a file can be read: a power cut may leave a length without all of its clusters.
+
+    Whole blocks of 4 KiB where it is less than all. OSError when nothing can be read.
+    """
+    if not size_bytes or _can_read(path, size_bytes - 1):
+        return size_bytes
+    good, bad = 0, size_bytes // _PROBE_BYTES + 1
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        if _can_read(path, middle * _PROBE_BYTES - 1):
+            good = middle
+        else:
+            bad = middle
+    if not good:
+        raise OSError(EIO, "nothing of it can be read")
+    return good * _PROBE_BYTES
+
+
+def _can_read(path, position):
+    try:
+        with open(path, "rb") as file:
+            file.seek(position)
+            return len(file.read(1)) == 1
+    except OSError:
+        return False
 
 
 def file_facts(path):

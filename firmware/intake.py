@@ -7,7 +7,7 @@ packets and goes out as recovered. Files that no record knows are adopted.
 
 from errno import ENOENT
 
-from firmware.clip_store import file_facts
+from firmware.clip_store import file_facts, readable_bytes
 from firmware.growth import Growth
 from firmware.job import DELIVERED, FAILED, HOPELESS, RECORDING, WAITING, Job
 from firmware.messages import base_name
@@ -151,7 +151,10 @@ class Intake:
         return marks
 
     def _adopt(self, path, trigger, marks):
-        job = self._found(path, default_priority(trigger))
+        try:
+            job = self._found(path, default_priority(trigger))
+        except OSError as error:
+            return self._log("left for the next start: " + path, error)
         if not job.size_bytes:  # the power went before its first flush
             self._log("found on the card, empty: " + path)
         elif self._add(job, at_once=True):
@@ -178,7 +181,8 @@ class Intake:
     def _recover(self, job):
         """Queue what there is of a recording that was never ended."""
         try:
-            size_bytes = file_facts(job.path)[0] // PACKET_BYTES * PACKET_BYTES
+            size_bytes = readable_bytes(job.path, file_facts(job.path)[0])
+            size_bytes -= size_bytes % PACKET_BYTES
         except OSError as error:
             if error.errno != ENOENT:
                 raise
@@ -206,9 +210,10 @@ class Intake:
         parsed = parse_clip_name(base_name(path))
         trigger = parsed[0] if parsed else HISTORICAL
         job = Job(path, size_bytes, priority, trigger, started_unix=self._to_unix(changed))
-        if parsed and size_bytes % PACKET_BYTES:
-            job.size_bytes -= size_bytes % PACKET_BYTES
-            job.is_recovered = True
+        if parsed:
+            job.size_bytes = readable_bytes(path, size_bytes)
+            job.size_bytes -= job.size_bytes % PACKET_BYTES
+            job.is_recovered = job.size_bytes < size_bytes
         return job
 
     def _is_wanted(self, trigger):

@@ -12,13 +12,15 @@ place has its old record or the new one.
 """
 
 import os
-from errno import EIO, ENOENT
+from errno import EACCES, EEXIST, EIO, ENOENT
 
 from micropython import const
 
 from journal_codec import SLOT_BYTES, encode, payload_of, sequence_of
 
 _NEW_FILE_PIECE = const(4096)
+# What rmdir says of a directory with something in it: POSIX, and FAT (EACCES).
+_ENOTEMPTY = const(39)
 
 
 class SlotJournal:
@@ -39,8 +41,8 @@ class SlotJournal:
         """
         there = [self._open_copy(copy) for copy in self._copies]
         for copy, is_there in zip(self._copies, there):
-            # One that cannot be read is not made anew: it may hold the newer records.
-            if is_there is False and None not in there:
+            # One that cannot be read may hold the only records: it is made anew beside a good one.
+            if not is_there and (True in there or None not in there):
                 self._create(copy)
         if not any(copy.is_open for copy in self._copies):
             raise OSError(EIO, "no journal can be opened")
@@ -149,15 +151,30 @@ class _Copy:
         if os.stat(self.path)[6] != self._size_bytes:
             return False
         self._file = open(self.path, "r+b")
-        return True
+        try:
+            self._file.seek(self._size_bytes - 1)
+            if len(self._file.read(1)) == 1:
+                return True
+        except OSError:
+            self.close()
+            raise
+        self.close()
+        return False
 
     def create(self, piece):
-        """Make the file, empty of records."""
+        """Make the file, empty of records, and its directory, of which a power cut may have left less."""
         self.close()
+        for remove, path in ((os.remove, self.path), (os.rmdir, self._directory)):
+            try:
+                remove(path)
+            except OSError as error:
+                if error.errno not in (ENOENT, _ENOTEMPTY, EACCES):
+                    raise
         try:
-            os.stat(self._directory)
-        except OSError:
             os.mkdir(self._directory)
+        except OSError as error:
+            if error.errno != EEXIST:
+                raise
         piece[:] = bytes(len(piece))
         file = open(self.path, "wb")
         try:

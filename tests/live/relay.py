@@ -15,7 +15,7 @@ HOST = "127.0.0.1"
 PATIENCE_SEC = 60.0
 # Small, so that what was counted is close to what was sent.
 _BUFFER_BYTES = 32768
-_PIECE_BYTES = 16384
+PIECE_BYTES = 16384
 _LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 
 
@@ -125,7 +125,7 @@ class Relay:
     def _carry(self, camera: socket.socket, store: socket.socket) -> None:
         head, upload = b"", None
         try:
-            while piece := camera.recv(_PIECE_BYTES):
+            while piece := camera.recv(PIECE_BYTES):
                 head, upload = self._count(head, upload, piece)
                 store.sendall(piece)
                 if self._bytes_per_sec:
@@ -137,7 +137,7 @@ class Relay:
 
     def _carry_back(self, store: socket.socket, camera: socket.socket) -> None:
         try:
-            while piece := store.recv(_PIECE_BYTES):
+            while piece := store.recv(PIECE_BYTES):
                 self.answers.wait()
                 camera.sendall(piece)
         except OSError:

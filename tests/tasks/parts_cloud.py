@@ -13,6 +13,7 @@ from binascii import b2a_base64, hexlify
 
 from firmware.upload_error import UploadError
 from harness import eq
+from tasks import tls_server
 from tasks.camera_upload import SECRET, Camera, ack, grant
 from tasks.fake_store import FakeStore
 
@@ -20,10 +21,13 @@ UPLOAD_ID = "u-1"
 
 
 class Parts:
-    """`options` are the uploader's; `batch` is how many URLs there are in a grant."""
+    """`options` are the uploader's; `batch` is how many URLs there are in a grant.
 
-    def __init__(self, part_size, mode="multipart", batch=4, **options):
-        self.part_size, self.mode, self.batch = part_size, mode, batch
+    `tls`: the server's certificate, for a store that speaks TLS.
+    """
+
+    def __init__(self, part_size, mode="multipart", batch=4, tls=None, **options):
+        self.part_size, self.mode, self.batch, self.tls = part_size, mode, batch, tls
         self.options = {"multipart_bytes": part_size}
         self.options.update(options)
         self.upload_id = UPLOAD_ID
@@ -37,7 +41,8 @@ class Parts:
 
     async def upload(self, job):
         """The Outcome or the UploadError. The store can be used again, its parts stay."""
-        self.store = await FakeStore(self._serve).start()
+        listening = {"ssl": tls_server.context(self.tls)} if self.tls else {}
+        self.store = await FakeStore(self._serve).start(**listening)
         self.camera = Camera(None, **self.options)
         uploader = self.camera.uploader
         uploader.request_url, uploader.complete = self.request_url, self.complete
@@ -112,8 +117,9 @@ class Parts:
         return "%s-%d" % (hexlify(hashlib.md5(digests).digest()).decode(), len(self.stored))
 
     def url(self, number):
-        place = (self.store.port, self.upload_id, number, SECRET)
-        return "http://127.0.0.1:%d/cams/b.ts?uploadId=%s&partNumber=%d&%s" % place
+        host = "https://localhost" if self.tls else "http://127.0.0.1"
+        place = (host, self.store.port, self.upload_id, number, SECRET)
+        return "%s:%d/cams/b.ts?uploadId=%s&partNumber=%d&%s" % place
 
     def _urls(self, first, total):
         last = 10000 if total is None else max(1, -(-total // self.part_size))

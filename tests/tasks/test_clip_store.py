@@ -1,7 +1,8 @@
 """The recordings directory: what lies in it, and names that never meet again."""
 
+from firmware import clip_store
 from firmware.clip_store import ClipStore
-from harness import eq, exists, tmp_dir
+from harness import eq, exists, raises, tmp_dir
 
 
 def touch(path):
@@ -27,3 +28,49 @@ def test_numbers_go_on_behind_the_highest():
     store.open()
     eq(sorted(store.entries()), names)
     eq(store.new_path("motion_detection"), directory + "/m0000008.ts")
+
+
+class Chain:
+    """Stands for a file of which only the first bytes have clusters."""
+
+    def __init__(self, there_bytes):
+        self._there_bytes = there_bytes
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return False
+
+    def seek(self, position):
+        if position >= self._there_bytes:
+            raise OSError(5, "no cluster")
+
+    def read(self, n):
+        return bytes(n)
+
+
+def test_as_much_of_a_file_as_can_be_read():
+    try:
+        for there, size_bytes, found in (
+            (70000, 70000, 70000),
+            (65536, 131072, 65536),
+            (65536, 65537, 65536),
+            (4096, 1000000, 4096),
+            (0, 0, 0),
+        ):
+            clip_store.open = lambda path, mode, there=there: Chain(there)
+            eq(clip_store.readable_bytes("x", size_bytes), found, (there, size_bytes))
+        clip_store.open = lambda path, mode: Chain(0)
+        raises(OSError, clip_store.readable_bytes, "x", 10000)
+    finally:
+        del clip_store.open
+
+
+def test_an_empty_directory_is_made_anew_a_full_one_kept():
+    directory = tmp_dir() + "/recordings"
+    ClipStore(directory, print).open()
+    ClipStore(directory, print).open()
+    touch(directory + "/m0000001.ts")
+    ClipStore(directory, print).open()
+    assert exists(directory + "/m0000001.ts")

@@ -7,6 +7,7 @@ from binascii import hexlify
 from firmware.oss_uploader import Outcome
 from firmware.upload_error import NEVER, RENEW, RETRY, SUSPEND, UploadError
 from harness import eq, raises_async
+from tasks import tls_server
 from tasks.camera_upload import CHUNK_BYTES, Camera, ack, clip, file_md5
 from tasks.parts_cloud import UPLOAD_ID, Parts, cut, forget_answer, refuse
 
@@ -171,6 +172,26 @@ async def test_connections_that_may_not_be_kept():
         eq(rig.store.connections, 3)
 
 
+async def test_parts_over_tls_share_a_connection():
+    rig = Parts(
+        PART_BYTES, tls=tls_server.SERVER, authorities=(tls_server.CA,), allow_insecure=False
+    )
+    await delivered(rig, clip(SIZE_BYTES))
+    eq((numbers(rig), rig.store.connections), ([1, 2, 3, 4, 5], 1))
+
+
+async def test_connection_over_tls_that_is_gone():
+    async def close_behind(exchange, rig):
+        await rig.take(exchange)
+        exchange.is_kept = False
+
+    for fault in (close_behind, cut(9000)):
+        rig = Parts(PART_BYTES, tls=tls_server.SERVER, authorities=(tls_server.CA,))
+        rig.faults[3] = fault
+        await delivered(rig, clip(SIZE_BYTES))
+        eq(rig.store.connections, 2)
+
+
 async def test_expired_url_of_a_part():
     expired = refuse(b"403 Forbidden", b"AccessDenied", b"Request has expired")
     rig, job = Parts(PART_BYTES), clip(SIZE_BYTES)
@@ -227,6 +248,39 @@ async def test_part_that_is_stored_wrong():
         eq(rig.camera.kept[-1], (None, 0, 0))
 
 
+async def test_stores_that_lie_about_a_part():
+    """No such part counts, and nothing is completed."""
+    document = b"<Error><Code>InternalError</Code></Error>"
+    ok = b'HTTP/1.1 200 OK\r\nETag: "%s"\r\n'
+    for tail, code in (
+        (b"", "CONNECTION_LOST"),
+        (b"Content-Length: 5\r\n\r\n12", "BAD_RESPONSE"),
+        (b"Content-Length: %d\r\n\r\n%s" % (len(document), document), "STORE_UNAVAILABLE"),
+    ):
+
+        async def lie(exchange, rig, tail=tail):
+            digest = hashlib.md5(await exchange.read_all()).digest()
+            await exchange.send(ok % hexlify(digest) + tail)
+
+        rig, job = Parts(PART_BYTES), clip(SIZE_BYTES)
+        rig.faults[2] = lie
+        await refused(rig, job, code, RETRY)
+        eq((job.parts_done, rig.completed, numbers(rig)), (1, [], [1, 2]))
+
+
+async def test_success_before_the_part_is_none():
+    async def answer_early(exchange, rig):
+        await exchange.read_body(65536)
+        await exchange.answer(etag='"%s"' % (32 * "0"))
+        exchange.is_kept = False
+
+    rig, job = Parts(24000000), clip(24000100)
+    rig.faults[1] = answer_early
+    error = await refused(rig, job, "BAD_RESPONSE", RETRY)
+    assert "before" in error.message, error.message
+    eq((job.parts_done, rig.completed), (0, []))
+
+
 async def test_the_cloud_finds_other_bytes():
     rig, job = Parts(PART_BYTES), clip(SIZE_BYTES)
     rig.acks = [UploadError("INTEGRITY", "the parts' digests differ")]
@@ -268,6 +322,21 @@ async def test_corruption_of_what_was_stored_before_is_found():
         file.write(b"\x00\xff\x00\xff")
     await refused(rig, job, "LOCAL_CORRUPT", NEVER, "aborted")
     eq(rig.completed, [])
+
+
+async def test_part_that_the_card_gives_differently_the_second_time():
+    rig, job = Parts(PART_BYTES), clip(SIZE_BYTES)
+
+    async def damage(exchange, rig):
+        await exchange.read_body(100)
+        with open(job.path, "r+b") as file:
+            file.seek(2 * PART_BYTES)
+            file.write(b"\x00\xff\x00\xff")
+        exchange.reset_at_close()
+
+    rig.faults[3] = damage
+    await refused(rig, job, "CARD_ERROR", RETRY)
+    eq((job.parts_done, sorted(rig.stored)), (2, [1, 2]))
 
 
 async def test_upload_that_is_gone_begins_anew():

@@ -10,7 +10,16 @@ from firmware.oss_uploader import Outcome
 from firmware.upload_error import NEVER, RENEW, RETRY, UploadError
 from harness import eq, tmp_dir
 from protocol_error import ProtocolError
-from tasks.camera_upload import CHUNK_BYTES, Camera, clip, file_md5, grant, job_for, try_upload
+from tasks.camera_upload import (
+    CHUNK_BYTES,
+    Camera,
+    ack,
+    clip,
+    file_md5,
+    grant,
+    job_for,
+    try_upload,
+)
 from tasks.fake_store import FakeStore
 
 
@@ -174,10 +183,14 @@ class MemoryStream:
         del self.write_now
 
 
-async def _heap_used(chunks):
+async def _heap_used(chunks, in_parts=False):
     job = clip(chunks * CHUNK_BYTES)
     etag = md5_hex(job.path).encode()
-    camera = Camera(grant(1), progress_ms=1 << 28)
+    given = grant(1)
+    if in_parts:
+        part = {"parts": ((1, given.upload_url),), "part_size": job.size_bytes}
+        given = grant(1, mode="multipart", upload_id="u", requires_complete=True, **part)
+    camera = Camera(given, progress_ms=1 << 28, acks=[ack()])
 
     async def open_stream(host, port, tls):
         return MemoryStream(etag)
@@ -194,10 +207,11 @@ async def _heap_used(chunks):
 
 
 async def test_chunks_allocate_nothing():
-    await _heap_used(2)
-    few, many = await _heap_used(10), await _heap_used(200)
-    # Numbers beyond 30 bits and the file's own object may cost a block; 190 chunks may not.
-    assert abs(many - few) < 190, "%d bytes for 10 chunks, %d for 200" % (few, many)
+    for in_parts in (False, True):
+        await _heap_used(2, in_parts)
+        few, many = await _heap_used(10, in_parts), await _heap_used(200, in_parts)
+        # Numbers beyond 30 bits and the file's own object may cost a block; 190 chunks may not.
+        assert abs(many - few) < 190, "%d bytes for 10 chunks, %d for 200" % (few, many)
 
 
 async def _refused(changes, code, **options):

@@ -46,7 +46,8 @@ class BrokenFile:
 
     def __init__(self, file, fails):
         self._file, self._fails = file, fails
-        self.seek, self.readinto, self.close = file.seek, file.readinto, file.close
+        self.seek, self.read, self.readinto = file.seek, file.read, file.readinto
+        self.close = file.close
 
     def write(self, data):
         if self._fails("write"):
@@ -74,6 +75,25 @@ class breaking:
 
     def __exit__(self, *_):
         del slot_journal.open
+
+
+class unreadable(breaking):
+    """While entered, files below `folder` cannot be opened while `is_broken()`."""
+
+    def __init__(self, folder, is_broken):
+        super().__init__(folder, lambda what: False)
+        self._is_broken = is_broken
+        self._made = []  # anew since: these can
+
+    def __enter__(self):
+        def refusing_open(path, mode):
+            if path.startswith(self._folder) and self._is_broken() and path not in self._made:
+                if mode == "r+b":
+                    raise OSError(EIO, "no")
+                self._made.append(path)
+            return open(path, mode)
+
+        slot_journal.open = refusing_open
 
 
 def test_a_new_journal_is_empty_and_has_its_full_length():
@@ -205,6 +225,27 @@ def test_without_any_copy_nothing_is_promised():
         rig.is_broken = True
         raises(OSError, rig.journal.write, 5, b"new")
     eq(rig.open(), {5: b"old"})
+
+
+def test_a_copy_that_cannot_be_read_is_made_anew_beside_a_good_one():
+    rig = Rig()
+    rig.open()
+    rig.journal.write(5, b"five")
+    rig.is_broken = True
+    with unreadable(rig.folder + "/b", lambda: rig.is_broken):
+        eq(rig.open(), {5: b"five"})
+        rig.is_broken = False
+    assert rig.paths[1] in rig.lines[0]
+    eq(rig.content(0), rig.content(1))
+
+
+def test_two_copies_that_cannot_be_read_are_left_alone():
+    rig = Rig()
+    rig.open()
+    rig.journal.write(5, b"five")
+    with unreadable(rig.folder, lambda: True):
+        raises(OSError, rig.open)
+    eq(rig.open(), {5: b"five"})
 
 
 def test_a_card_that_takes_no_file_is_an_error():

@@ -37,9 +37,23 @@ core.IOQueue = _IdleIsTime
 
 
 class Boot:
-    """`number` tells boots of one history apart; `trouble` is the card's, `troubles` the store's by request."""
+    """`number` tells boots of one history apart.
 
-    def __init__(self, image, world, number, history=None, trouble=None, troubles=(), pace=None):
+    `trouble` is the card's, `troubles` are the store's by request; it takes `pace` bytes a
+    millisecond (None: any number), and the broker answers from `link_up_ms` on.
+    """
+
+    def __init__(
+        self,
+        image,
+        world,
+        number,
+        history=None,
+        trouble=None,
+        troubles=(),
+        pace=None,
+        link_up_ms=5,
+    ):
         self.number = number
         self.history = history
         self.faults = []  # (kind, text)
@@ -56,6 +70,7 @@ class Boot:
         self.sees_motion = False
         self._troubles = troubles
         self.pace = pace
+        self.link_up_ms = link_up_ms
         self._requests = self._ids = 0
 
     def run(self, script):
@@ -223,6 +238,7 @@ class _NoCollecting:
 
     collect = staticmethod(lambda: None)
     threshold = staticmethod(lambda size_bytes: None)
+    mem_free = staticmethod(lambda: 0)
 
 
 app.gc = _NoCollecting

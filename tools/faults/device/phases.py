@@ -21,6 +21,7 @@ IO_MODES = {
     "gone": (WRITE, None, True),
     "read": (READ, 1, False),
 }
+_EARLY_MS, _LATE_MS = 5, 1500
 _NOTHING = World({}, [], [])
 
 
@@ -75,18 +76,18 @@ class Phase:
     def cut(self, mode, number):
         """The power goes, the camera starts again: the verdict."""
         world = self.cuts.world(mode, number)
-        return self._verdict(world, self._recover(world, 1), mode, number)
+        return self._verdict(world, self._recover(world, number), mode, number)
 
     def recovery_cuts(self, mode, number):
         """The cuts of the recovery from a cut."""
         world, history = self.cuts.world(mode, number), History()
-        self._recover(world, 1, history)
+        self._recover(world, number, 1, history)
         return Cuts(world, history)
 
     def recut(self, recovery_cuts, mode, number, then):
         """The power goes in the recovery, too: the verdict on the next."""
         world = recovery_cuts.world("clean", then)
-        return self._verdict(world, self._recover(world, 2), mode, number)
+        return self._verdict(world, self._recover(world, then, 2), mode, number)
 
     def io(self, trouble, number):
         """The card refuses request `number`, and after the phase the camera starts with a sound card."""
@@ -95,7 +96,7 @@ class Phase:
         hurt = self.boot_again(history, Trouble(kind, number, count, takes_all))
         hurt.run(self._live)
         world = Cuts(_NOTHING, history).final()
-        verdict = judge(world, self._recover(world, 1))
+        verdict = judge(world, self._recover(world, number))
         for kind, text in hurt.faults:
             verdict.add(kind if kind not in ("deaths", "resets") else "io_" + kind, text)
         verdict.add("io_not_started", count=int(hurt.refusal is not None))
@@ -113,8 +114,10 @@ class Phase:
             pace=script.DAY_PACE,
         )
 
-    def _recover(self, world, more, history=None):
-        boot = Boot(self.image, world, self._number + more, history)
+    def _recover(self, world, case, more=1, history=None):
+        """Start again; every other case is off line until the next clip is recorded."""
+        up_ms = _LATE_MS if case % 2 else _EARLY_MS
+        boot = Boot(self.image, world, self._number + more, history, link_up_ms=up_ms)
         boot.run(self._recovery)
         return boot
 

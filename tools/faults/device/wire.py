@@ -10,7 +10,6 @@ from time import ticks_add, ticks_diff, ticks_ms
 
 from cloud import HOST
 
-_UP_AFTER_MS = 5
 _ANSWER_MS = 10
 _WINDOW_BYTES = 16384
 _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 412: "Precondition Failed"}
@@ -46,7 +45,7 @@ class Link:
         self._wake.set()
 
     async def run(self):
-        await asyncio.sleep_ms(_UP_AFTER_MS)
+        await asyncio.sleep_ms(self._outside.link_up_ms)
         self.is_up = True
         self._on_up()
         while True:
