@@ -171,8 +171,8 @@ class Uploads:
         limit = config["bandwidth_limit_kbps"]
         if not limit:
             return None
-        # A quarter of a second, so that a pause for garbage collection loses no bandwidth.
-        return TokenBucket(limit * 1000, max(_BURST_BYTES, limit * 250), ticks_diff)
+        # A tenth of a second, so that a pause for garbage collection loses no bandwidth.
+        return TokenBucket(limit * 1000, max(_BURST_BYTES, limit * 100), ticks_diff)
 
     def _is_ready(self):
         return self._is_on and self._link.is_up and self._board.unix_time() is not None

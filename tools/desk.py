@@ -28,6 +28,7 @@ from tools.virtual_board.deploy import flash
 DEVICE_ID = "ESP32P4_CAM_001"
 PIR_GPIO = 4
 CARD_FOOTAGE = "footage.h264"
+LARGEST_UNIT_KB = 104  # of the footage that is played here; the default would hold more
 STORES = {"seaweedfs": SeaweedFS, "minio": Minio}
 Event = dict[str, Any]
 
@@ -117,7 +118,11 @@ def camera_config(broker: Mosquitto, film: Footage, changes: Mapping[str, Any] =
         "device_id": DEVICE_ID,
         "time": {"ntp_host": ""},
         "mqtt": {"host": broker.host, "port": broker.port},
-        "source": {"path": f"/sdcard/{CARD_FOOTAGE}", "fps": film.fps},
+        "source": {
+            "path": f"/sdcard/{CARD_FOOTAGE}",
+            "fps": film.fps,
+            "largest_unit_kb": LARGEST_UNIT_KB,
+        },
         "motion": {"pir_gpio": PIR_GPIO, "post_roll_sec": 1},
         "upload": {
             "upload_delay_sec": 0,

@@ -13,6 +13,7 @@ HOST = "store.test"
 _BUCKET = "/cams/"
 _PART_BYTES = 64 * 1024
 _PARTS_AT_ONCE = 4
+_PACKET_BYTES = 188
 
 
 class Object:
@@ -63,6 +64,15 @@ class Store:
     def holds(self, sha):
         """How many objects have these bytes."""
         return sum(held.sha == sha for held in self.objects.values())
+
+    def holds_part(self, content, least_bytes):
+        """Whether an object is this from its beginning, in whole packets, up to there at least."""
+        for held in self.objects.values():
+            size = len(held.body)
+            if size >= least_bytes // _PACKET_BYTES * _PACKET_BYTES and not size % _PACKET_BYTES:
+                if held.body == content[:size]:
+                    return True
+        return False
 
     # What HTTP asks
 

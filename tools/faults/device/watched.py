@@ -10,11 +10,10 @@ from errno import ENOENT
 
 import vfs
 from history import CLIP, FLUSHED, Clip
-from ramcard import Reader
+from ramcard import SECTOR, Reader
 
 ROOT = "/sd"
 _RECORDINGS = "/recordings/"
-_PACKET = 188
 
 
 class WatchedFat:
@@ -54,33 +53,37 @@ class WatchedFat:
         self._fat.rename(old, new)
 
     def _about_to_lose(self, path):
-        boot = self._boot
-        try:
-            content = self.held(path)
-        except OSError as error:
-            if error.errno == ENOENT:
-                return
-            content = None
-        if content is not None and (not content or boot.store.holds(_sha(content))):
+        """Blame the camera unless the store holds what the card does."""
+        boot, content = self._boot, self._held(path)
+        if not content or boot.store.holds(_sha(content)):
             return
-        if content is not None and len(content) % _PACKET:
-            whole = content[: len(content) // _PACKET * _PACKET]
-            if whole and boot.store.holds(_sha(whole)):
-                return  # recovered: what is behind the last whole packet is not sent
         clip = boot.clips.get(path)
+        if clip and not clip.is_promised and boot.store.holds_part(content, clip.flushed_bytes):
+            return  # it was cut to whole packets, to what can be read
         if clip and clip.is_promised and boot.store.holds(clip.sha):
             boot.deleted_damaged += 1  # the card has it no more as it was delivered
             return
-        boot.blame("unverified_deletes", "%s, %s bytes" % (path, content and len(content)))
+        boot.blame("unverified_deletes", "%s, %d bytes" % (path, len(content)))
 
-    def held(self, path):
-        """What the card holds of a file; OSError."""
+    def _held(self, path):
+        """What can be read of a file, from its beginning; None for no file."""
         fat = vfs.VfsFat(Reader(self._boot.card))
-        file = fat.open(path, "rb")
         try:
-            return file.read()
+            size_bytes = fat.stat(path)[6]
+            file = fat.open(path, "rb")
+        except OSError as error:
+            if error.errno == ENOENT:
+                return None
+            raise
+        content, piece = bytearray(), bytearray(SECTOR)
+        try:
+            while len(content) < size_bytes:
+                content.extend(piece[: file.readinto(piece)])
+        except OSError:
+            return content  # its clusters end before it does
         finally:
             file.close()
+        return content
 
     def names(self):
         """The recordings that are on the card with at least one byte."""
