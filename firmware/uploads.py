@@ -23,6 +23,7 @@ from token_bucket import TokenBucket
 
 _BLOCK_BYTES = const(8192)
 _JOBS = const(2048)
+_LIVE_FROM_BYTES = const(524288)  # about a second of footage: a shorter clip goes when it is whole
 _BURST_BYTES = const(16384)  # the least that the slots may be ahead of the bandwidth limit
 
 
@@ -57,7 +58,9 @@ class Uploads:
             self._compression = self._build_compression(send, buffers)
             send = self._compression.upload
         self.scheduler = self._build_scheduler(upload, send)
-        live_from_bytes = upload["multipart_threshold_kb"] * 1024 if upload["live_upload"] else None
+        live_from_bytes = None
+        if upload["live_upload"]:
+            live_from_bytes = min(_LIVE_FROM_BYTES, upload["multipart_threshold_kb"] * 1024)
         self.intake = Intake(
             self.scheduler,
             self.journal,
