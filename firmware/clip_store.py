@@ -10,6 +10,7 @@ from errno import EIO
 from micropython import const
 
 from firmware.trigger import clip_name, parse_clip_name
+from mpegts import PACKET_BYTES
 
 _PROBE_BYTES = const(4096)
 
@@ -27,31 +28,37 @@ class ClipStore:
         without its cluster, which the first clip would then be written over.
         """
         if is_there(self.directory):
-            if os.listdir(self.directory):
+            for _ in self._names():
                 return
             os.rmdir(self.directory)
         os.mkdir(self.directory)
 
     def entries(self):
         """The names in the directory, in the card's order; numbers go on behind the highest."""
-        names = os.ilistdir(self.directory)
-        while True:
-            try:
-                name = next(names)[0]
-            except StopIteration:
-                return
-            except UnicodeError:  # a damaged name hides itself, not those after it
-                self._log("damaged name in " + self.directory)
-                continue
-            parsed = parse_clip_name(name)
+        for name in self._names():
+            parsed = name and parse_clip_name(name)
             if parsed:
                 self._next_number = max(self._next_number, parsed[1] + 1)
-            yield name
+            if name:
+                yield name
+            else:
+                self._log("damaged name in " + self.directory)
 
     def new_path(self, trigger):
         path = self.directory + "/" + clip_name(trigger, self._next_number)
         self._next_number += 1
         return path
+
+    def _names(self):
+        """All names, None for a damaged one, which hides itself but not those after it."""
+        names = os.ilistdir(self.directory)
+        while True:
+            try:
+                yield next(names)[0]
+            except StopIteration:
+                return
+            except UnicodeError:
+                yield None
 
 
 def is_there(path):
@@ -94,3 +101,14 @@ def file_facts(path):
     """`(size_bytes, changed)`, the latter in the file system's seconds; OSError if it is not there."""
     facts = os.stat(path)
     return facts[6], facts[8]
+
+
+def remove_delivered(path, delivered_bytes):
+    """Delete a file of which so much was delivered.
+
+    OSError if it is gone, or if there is a packet in it that was not delivered, for
+    a damaged card did not give it: such a file stays.
+    """
+    if file_facts(path)[0] - delivered_bytes >= PACKET_BYTES:
+        raise OSError(EIO, "more is in it than was delivered")
+    os.remove(path)

@@ -47,7 +47,7 @@ class RetryScheduler:
         `journal` is an UploadJournal, `policy` a RetryPolicy; `is_open(priority)` tells whether its window is open.
         `statistics` is an UploadStatistics that the journal keeps. on_completed(job, outcome),
         on_failed(job, error, will_retry) and on_suspended(job) are plain callables, as
-        are is_ready(), remove_file(path), log(text, error=None).
+        are is_ready(), remove_file(path, delivered_bytes), log(text, error=None).
         """
         self._upload = upload
         self._journal = journal
@@ -214,7 +214,7 @@ class RetryScheduler:
     def delete_delivered(self, job):
         """Delete the file of a job that the journal has as delivered."""
         try:
-            self._remove_file(job.path)
+            self._remove_file(job.path, job.size_bytes)
         except OSError as error:
             if error.errno != ENOENT:  # tried again at the next start
                 return self._log("delivered, but cannot be deleted: " + job.path, error)

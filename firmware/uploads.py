@@ -1,12 +1,12 @@
 """The upload half of the camera, put together: journal, queue, slots, uploader, intake."""
 
-import os
 from binascii import hexlify
 from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
 
 from firmware import messages, upload_messages
+from firmware.clip_store import remove_delivered
 from firmware.intake import Intake
 from firmware.oss_uploader import OssUploader
 from firmware.presign_client import PresignClient
@@ -142,7 +142,7 @@ class Uploads:
             slots=config["max_concurrent_uploads"],
             is_ready=self._is_ready,
             is_open=self._is_open,
-            remove_file=os.remove,
+            remove_file=remove_delivered,
             ticks_ms=ticks_ms,
             upload_delay_ms=config["upload_delay_sec"] * 1000,
             delete_after_upload=config["delete_after_upload"],

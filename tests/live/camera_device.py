@@ -20,7 +20,7 @@ import time
 
 gc.threshold(16384)  # as boot.py does, before anything big is imported
 
-from firmware import app, uploads  # noqa: E402
+from firmware import app, clip_store  # noqa: E402
 
 HEAP_CHECK_MS = 50
 
@@ -95,7 +95,7 @@ def freeze(point):
 def prepare_freeze(point):
     """Stand still where FREEZE_AT says."""
     if point == "remove":
-        uploads.os = FreezingOs()
+        clip_store.os = FreezingOs()
     elif point.startswith("log:"):
         plain, text = app.log, point[4:]
 

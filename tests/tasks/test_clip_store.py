@@ -74,3 +74,13 @@ def test_an_empty_directory_is_made_anew_a_full_one_kept():
     touch(directory + "/m0000001.ts")
     ClipStore(directory, print).open()
     assert exists(directory + "/m0000001.ts")
+
+
+def test_only_what_was_delivered_whole_is_deleted():
+    path = tmp_dir() + "/m0000001.ts"
+    with open(path, "wb") as file:
+        file.write(bytes(188 * 3 + 100))
+    raises(OSError, clip_store.remove_delivered, path, 188 * 2)
+    assert exists(path)
+    clip_store.remove_delivered(path, 188 * 3)
+    eq(raises(OSError, clip_store.remove_delivered, path, 188 * 3).errno, 2)

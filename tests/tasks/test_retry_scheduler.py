@@ -50,7 +50,7 @@ class Rig:
             RetryPolicy(randbits=lambda bits: (1 << bits) - 1, **policy),
             is_ready=lambda: self.is_ready,
             is_open=lambda priority: priority not in self.shut,
-            remove_file=lambda path: self.events.append(("removed", path)),
+            remove_file=lambda path, size_bytes: self.events.append(("removed", path)),
             ticks_ms=ticks_ms,
             upload_delay_ms=0,
             on_completed=lambda job, outcome: self.events.append(("completed", job.path)),
@@ -193,7 +193,7 @@ async def test_nothing_is_tried_while_not_ready():
 async def test_a_file_that_cannot_be_deleted_is_delivered_all_the_same():
     rig = Rig()
 
-    def refuse(path):
+    def refuse(path, delivered_bytes):
         raise OSError(30)
 
     rig.scheduler._remove_file = refuse
