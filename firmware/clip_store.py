@@ -30,8 +30,14 @@ class ClipStore:
         if is_there(self.directory):
             for _ in self._names():
                 return
-            os.rmdir(self.directory)
-        os.mkdir(self.directory)
+            try:
+                os.rmdir(self.directory)
+            except OSError as error:
+                return self._log("%s stays as it is (%s)" % (self.directory, error))
+        try:
+            os.mkdir(self.directory)
+        except OSError:
+            os.mkdir(self.directory)  # a card that fails once is none to give up
 
     def entries(self):
         """The names in the directory, in the card's order; numbers go on behind the highest."""

@@ -40,10 +40,12 @@ class SlotJournal:
         Mends what a power cut left; OSError if neither file can be read or made.
         """
         there = [self._open_copy(copy) for copy in self._copies]
-        for copy, is_there in zip(self._copies, there):
-            # One that cannot be read may hold the only records: it is made anew beside a good one.
-            if not is_there and (True in there or None not in there):
-                self._create(copy)
+        # Two that cannot be read say that the card fails, and are left alone. One is made anew; if
+        # there is no other, it was in the making when the power went.
+        if there != [None, None]:
+            for copy, is_there in zip(self._copies, there):
+                if not is_there:
+                    self._create(copy)
         if not any(copy.is_open for copy in self._copies):
             raise OSError(EIO, "no journal can be opened")
         half = len(self._buffer) // 2 // SLOT_BYTES * SLOT_BYTES
