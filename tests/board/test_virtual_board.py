@@ -584,8 +584,10 @@ def test_a_power_cut_keeps_the_flash(board, tmp_path):
 
 
 def test_the_port_outlives_the_power(board):
+    board.wait_for(">>> ")
     with serial.Serial(board.port, timeout=5) as port:
         board.power_cut()
+        port.reset_input_buffer()  # the first start's prompt
         port.write(b"lost\r")
         board.power_on()
         assert b"rst:POWER_ON" in port.read_until(b">>> ")

@@ -232,6 +232,15 @@ def stored_parts(store: ObjectStore) -> tuple[str, list[int]]:
     return upload["Key"], [part["Size"] for part in listed.get("Parts", [])]
 
 
+def clear_uploads(store: ObjectStore) -> None:
+    """End the unfinished uploads that others left."""
+    client = store.client()
+    for upload in client.list_multipart_uploads(Bucket=store.bucket).get("Uploads", []):
+        client.abort_multipart_upload(
+            Bucket=store.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+        )
+
+
 def wait_for_part(store: ObjectStore) -> str:
     """Until the store lists the first part of its only unfinished upload; the object's path."""
     deadline = time.monotonic() + PATIENCE_SEC
@@ -251,6 +260,7 @@ def test_a_clip_is_in_the_store_while_it_is_recorded(
     tmp_path: Path,
 ) -> None:
     relay.start_afresh()
+    clear_uploads(seaweedfs)
     with Camera(interpreter, tmp_path, broker, rich_film, LIVE) as camera:
         held = hold_recording(camera, seconds=8)
         cloud_path = wait_for_part(seaweedfs)
@@ -275,6 +285,7 @@ def test_power_fails_while_a_clip_is_recorded_and_goes_out(
     tmp_path: Path,
 ) -> None:
     relay.start_afresh()
+    clear_uploads(seaweedfs)
     with Camera(interpreter, tmp_path, broker, rich_film, LIVE) as camera:
         held = hold_recording(camera, seconds=60)
         cloud_path = wait_for_part(seaweedfs)
