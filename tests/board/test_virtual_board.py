@@ -584,7 +584,6 @@ def test_a_power_cut_keeps_the_flash(board, tmp_path):
 
 
 def test_the_port_outlives_the_power(board):
-    board.wait_for(">>> ")
     with serial.Serial(board.port, timeout=5) as port:
         board.power_cut()
         port.reset_input_buffer()  # the first start's prompt
