@@ -578,7 +578,7 @@ def test_junk_takes_no_memory(scene: Scene) -> None:
         scene.camera.upload(scene.source(SMALL_BYTES), clip)
         scene.delivered(clip, SMALL_BYTES)
         rests.append(scene.camera.end_heap_watch()[1])
-    assert abs(rests[1] - rests[0]) < 2048, rests
+    assert rests[1] - rests[0] < 2048, rests  # it may be less: what the first run left went since
 
 
 def test_a_late_answer_is_ignored(scene: Scene) -> None:
