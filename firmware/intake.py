@@ -111,7 +111,11 @@ class Intake:
         """Adopt what there was no room for, if there was such."""
         if self._has_left_out or was_off:
             self._has_left_out = False
-            self._look_through()
+            try:
+                self._look_through()
+            except OSError as error:
+                self._has_left_out = True
+                self._log("recordings cannot be looked through", error)
 
     def file(self, path, priority):
         """Queue a recording by hand; ValueError for a path that is none, OSError if it is gone."""

@@ -15,12 +15,13 @@ import watched
 from cloud import Object
 from film import FilmSource
 from history import History
-from judge import judge
+from judge import Verdict, judge
 from life import Boot
 from phases import DAY, make
 from ramcard import WRITE, Card
 
 import firmware.app as app
+import firmware.sd_recorder as sd_recorder
 
 IMAGE = "fat16-4k"
 _MARK = "> "
@@ -123,6 +124,17 @@ def _removed(phase, world):
     return judge(world, _recover(phase, world))
 
 
+def _without_journal(phase, world):
+    """Both files of the journal are gone: the clip is found, but nobody knows what it is."""
+    card = Card(phase.image, world.sectors)
+    vfs.mount(vfs.VfsFat(card), watched.ROOT)
+    for directory in ("/queue_a", "/queue_b"):
+        os.remove(watched.ROOT + directory + "/jobs.jnl")
+    vfs.umount(watched.ROOT)
+    card.is_on = False
+    return judge(world, _recover(phase, world))
+
+
 def _altered(phase, world):
     """A byte of the clip is not what it was."""
     first = bytes(world.clips[0].data[:512])
@@ -153,6 +165,20 @@ def _overwritten(phase, world):
 
 def _empty(path):
     open(path, "wb").close()
+
+
+def _rewritten(phase, world):
+    async def untidy(boot):
+        await asyncio.sleep_ms(_MOUNTED_MS)
+        _append(watched.ROOT + world.clips[0].path)
+        await script.recovery(boot)
+
+    return judge(world, _recover(phase, world, untidy))
+
+
+def _append(path):
+    with open(path, "ab") as file:
+        file.write(b"\x47")
 
 
 def _renamed(phase, world):
@@ -214,6 +240,20 @@ def _unflushed(phase, world):
     return judge(world, _recover(again, world))
 
 
+def _at_stake(phase, world):
+    """Recordings are not flushed before they end."""
+    writer = sd_recorder.BlockWriter
+    sd_recorder.BlockWriter = lambda *args, **named: writer(*args, flush_bytes=1 << 30, **named)
+    try:
+        boot = _recover(phase, phase.cuts.world("clean", 0), script.day)
+    finally:
+        sd_recorder.BlockWriter = writer
+    verdict = Verdict()
+    for kind, text in boot.faults:
+        verdict.add(kind, text)
+    return verdict
+
+
 _TURNS = {
     "left alone": _left_alone,
     "removed": _removed,
@@ -221,6 +261,9 @@ _TURNS = {
     "deleted": _deleted,
     "overwritten": _overwritten,
     "renamed": _renamed,
+    "rewritten": _rewritten,
+    "without journal": _without_journal,
+    "at stake": _at_stake,
     "stored twice": _stored_twice,
     "foreign": _foreign,
     "boasting": _boasting,

@@ -78,24 +78,31 @@ def test_a_camera_left_alone_is_found_to_be_in_order(tampered: Worker) -> None:
     assert not set(found_by(tampered, "left alone")) & set(FAILURES)
 
 
-@pytest.mark.parametrize(
-    ("how", "found"),
-    [
-        ("removed", "promised_lost"),
-        ("altered", "promised_lost"),
-        ("deleted", "unverified_deletes"),
-        ("overwritten", "unverified_deletes"),
-        ("renamed", "renamed"),
-        ("stored twice", "stored_twice"),
-        ("foreign", "foreign_objects"),
-        ("boasting", "false_reports"),
-        ("dying", "crashes"),
-        ("blind", "recording_lost"),
-        ("unflushed", "recovery_lost"),
-    ],
-)
+WRONGS = [
+    ("removed", "promised_lost"),
+    ("altered", "promised_lost"),
+    ("deleted", "unverified_deletes"),
+    ("overwritten", "unverified_deletes"),
+    ("renamed", "renamed"),
+    ("rewritten", "rewritten"),
+    ("without journal", "forgotten"),
+    ("at stake", "unflushed"),
+    ("stored twice", "stored_twice"),
+    ("foreign", "foreign_objects"),
+    ("boasting", "false_reports"),
+    ("dying", "crashes"),
+    ("blind", "recording_lost"),
+    ("unflushed", "recovery_lost"),
+]
+
+
+@pytest.mark.parametrize(("how", "found"), WRONGS)
 def test_what_goes_wrong_is_found_out(tampered: Worker, how: str, found: str) -> None:
     assert found in found_by(tampered, how)
+
+
+def test_each_failure_there_is_can_be_found_out() -> None:
+    assert {found for _, found in WRONGS} == set(FAILURES)
 
 
 def test_a_case_can_be_tried_again(

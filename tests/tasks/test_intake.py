@@ -265,3 +265,16 @@ def test_a_file_by_hand_without_room_or_cloud():
 
 def test_a_job_is_a_job():
     eq(Job("p", 1, HIGH, MOTION).state, WAITING)
+
+
+def test_a_card_that_cannot_be_listed_is_looked_through_later():
+    rig = Rig(slots=1)
+    rig.record("m0000001.ts")
+    rig.record("m0000002.ts")
+    os.rename(rig.directory, rig.directory + "_away")
+    rig.intake.look_again()
+    assert "recordings cannot be looked through" in rig.lines
+    os.rename(rig.directory + "_away", rig.directory)
+    rig.journal.remove(jobs(rig.journal)[0])
+    rig.intake.look_again()
+    eq(len(rig.jobs()), 1)

@@ -15,6 +15,7 @@ from tools.faults.workers import Answer, Share, WorkerDied
 # What must not happen; any of it makes the command fail.
 FAILURES = {
     "promised_lost": "a clip that was promised is not in the store, byte for byte",
+    "forgotten": "what was known of a clip did not reach the cloud",
     "unverified_deletes": "a file was deleted that the store did not hold",
     "crashes": "the camera did not start, or a task of it died",
     "stored_twice": "a clip is in the store under two names",
@@ -24,6 +25,7 @@ FAILURES = {
     "false_reports": "an upload was reported that did not happen",
     "renamed": "a recording was renamed",
     "rewritten": "a finished recording was written to",
+    "unflushed": "a recording had more than 64 KiB at stake",
 }
 # What may happen, and is measured.
 COUNTS = {
@@ -31,9 +33,11 @@ COUNTS = {
     "recovered_with_holes": "of these, with damage behind the last flush",
     "duplicates": "bodies sent again although the store had them; it holds them once",
     "lost_to_garbage": "lost because a sector of the file system itself became garbage",
+    "forgotten_to_garbage": "delivered by then without what was known of them",
     "damaged_objects": "files of such a card, delivered as they are",
     "deleted_damaged": "delivered files that such a card had damaged before they were deleted",
     "not_started": "cameras without a readable configuration after that",
+    "io_forgotten": "clips delivered without what was known: the card had refused the journal, too",
     "io_deaths": "tasks that died of a failing card and were started again",
     "io_resets": "cameras that reset themselves because of one",
     "io_not_started": "cameras that did not start because of one, until the next reset",

@@ -135,6 +135,7 @@ class Service:
         self._store = store
         self._unix_time = unix_time
         self._new_id = new_id
+        self.asked = {}  # the last request for each name
 
     def answer(self, topic, payload):
         """`(topic, payload)` of the answer, None for a message that wants none."""
@@ -151,6 +152,7 @@ class Service:
 
     def _grant(self, fields):
         key, now = fields["file_name"], self._unix_time()
+        self.asked[key] = fields
         grant = {
             "success": True,
             "method": "PUT",

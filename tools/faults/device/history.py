@@ -7,15 +7,19 @@ this is the same as cutting there, and one record serves for all cuts.
 
 import hashlib
 
-CLIP, FLUSHED, PROMISED, STORE = "clip", "flushed", "promised", "store"
+CLIP, STARTED, FLUSHED, PROMISED, STORE = "clip", "started", "flushed", "promised", "store"
 
 
 class Clip:
-    """A recording as it was written, kept outside the card; `promised` once the camera owes it."""
+    """A recording as it was written, kept outside the card.
+
+    `facts` are what the camera told of it when it began; it `is_promised` once the camera owes it.
+    """
 
     def __init__(self, path, data):
         self.path = path
         self.data = data
+        self.facts = None
         self.flushed_bytes = 0
         self.is_promised = False
         self.sha = None
@@ -26,12 +30,18 @@ class Clip:
 
     def copy(self):
         twin = Clip(self.path, self.data)
-        twin.flushed_bytes, twin.is_promised, twin.sha = (
-            self.flushed_bytes,
-            self.is_promised,
-            self.sha,
-        )
+        twin.flushed_bytes, twin.facts = self.flushed_bytes, self.facts
+        twin.is_promised, twin.sha = self.is_promised, self.sha
         return twin
+
+
+class Facts:
+    """What the cloud is to hear of a clip, and the name that it is to have there."""
+
+    def __init__(self, name, trigger, priority):
+        self.name = name
+        self.trigger = trigger
+        self.priority = priority
 
 
 class History:
@@ -79,6 +89,8 @@ class World:
                 ops.append(facts)
             elif kind == CLIP:
                 clips[id(facts[0])] = Clip(facts[0].path, facts[0].data)
+            elif kind == STARTED:
+                clips[id(facts[0])].facts = facts[1]
             elif kind == FLUSHED:
                 clips[id(facts[0])].flushed_bytes = facts[1]
             elif kind == PROMISED:

@@ -1,7 +1,9 @@
 """Holds a boot after a cut against what the product promises.
 
 - A promised clip is in the store once, byte for byte.
-- Of a clip that was not finished, whole packets up to its last flush at least are in the store once.
+- The cloud hears of it what was known: time, trigger, priority, MD5.
+- Of a clip that was not finished, whole packets up to its last flush at least are in the store once, and
+  the cloud hears that it was recovered.
 - The store holds nothing else, and the camera tells of no upload that did not happen.
 - The camera starts, nothing dies, and it records and delivers as ever.
 - Whatever was deleted was in the store (watched.py looks at that moment).
@@ -13,6 +15,7 @@ PACKET = 188
 # What must never be; the rest of a verdict is counted.
 FAILURES = (
     "promised_lost",
+    "forgotten",
     "unverified_deletes",
     "crashes",
     "stored_twice",
@@ -22,6 +25,7 @@ FAILURES = (
     "false_reports",
     "renamed",
     "rewritten",
+    "unflushed",
 )
 
 
@@ -41,9 +45,10 @@ class Verdict:
         return any(kind in self.counts for kind in FAILURES)
 
 
-def judge(world, boot, has_holes=False, may_lose=False):
+def judge(world, boot, has_holes=False, may_lose=False, may_forget=None):
     """The verdict on a boot that began in `world`.
 
+    `may_forget`: what it is called if the card did not let the camera keep what it knew of a clip.
     `has_holes`: sectors behind the last flush may hold anything. `may_lose`: a sector of the file
     system itself is garbage, with which files are lost that nobody can bring back.
     """
@@ -55,13 +60,16 @@ def judge(world, boot, has_holes=False, may_lose=False):
     verdict.add("duplicates", count=boot.store.resent)
     verdict.add("deleted_damaged", count=boot.deleted_damaged)
     unclaimed = dict(boot.store.objects)
+    forgotten = may_forget or ("forgotten_to_garbage" if may_lose else "forgotten")
     clips = world.clips + boot.made
     for clip in [clip for clip in clips if clip.is_promised]:
         lost = "lost_to_garbage" if may_lose else "promised_lost"
-        _judge_promised(clip, unclaimed, lost, verdict)
+        for name in _judge_promised(clip, unclaimed, lost, verdict):
+            _judge_memory(clip, name, boot.service.asked.get(name), forgotten, verdict)
     for clip in [clip for clip in clips if not clip.is_promised]:
         lost = "lost_to_garbage" if may_lose else "recovery_lost"
-        _judge_unfinished(clip, unclaimed, lost, has_holes, verdict)
+        for name in _judge_unfinished(clip, unclaimed, lost, has_holes, verdict):
+            _judge_memory(clip, name, boot.service.asked.get(name), forgotten, verdict)
     if not boot.made or not boot.made[-1].is_promised:
         verdict.add("lost_to_garbage" if may_lose else "recording_lost", "no new clip")
     for name in unclaimed:
@@ -81,6 +89,7 @@ def _judge_promised(clip, unclaimed, lost, verdict):
         verdict.add(lost, "%s, %d bytes" % (clip.path, len(clip.data)))
     elif len(found) > 1:
         verdict.add("stored_twice", "%s as %s" % (clip.path, ", ".join(found)))
+    return found
 
 
 def _judge_unfinished(clip, unclaimed, lost, has_holes, verdict):
@@ -103,6 +112,25 @@ def _judge_unfinished(clip, unclaimed, lost, has_holes, verdict):
         verdict.add(lost, "%s, %d bytes flushed" % (clip.path, clip.flushed_bytes))
     elif len(found) > 1:
         verdict.add("stored_twice", "%s as %s" % (clip.path, ", ".join(found)))
+    return found
+
+
+def _judge_memory(clip, name, asked, kind, verdict):
+    """Whether the object's name and the last request for it (None: in an earlier boot) tell the facts."""
+    if clip.facts is None:
+        return
+    if name != clip.facts.name:
+        return verdict.add(kind, "%s is %s, not %s" % (clip.path, name, clip.facts.name))
+    if asked is None:
+        return
+    told = asked["metadata"]["trigger"], asked["priority"]
+    if told != (clip.facts.trigger, clip.facts.priority):
+        verdict.add(kind, "%s is %s of priority %d" % ((clip.path,) + told))
+    is_recovered = asked["metadata"].get("recovered", False)
+    if clip.is_promised and (is_recovered or "content_md5" not in asked):
+        verdict.add(kind, "%s is not known as finished" % clip.path)
+    if not clip.is_promised and not (is_recovered or "content_md5" in asked):
+        verdict.add(kind, "%s is not known as recovered" % clip.path)
 
 
 def _is_named(object_name, clip):

@@ -13,7 +13,7 @@ from asyncio import core
 import film
 import vfs
 from cloud import Service, Store
-from history import CLIP, PROMISED, STORE
+from history import CLIP, PROMISED, STARTED, STORE, Facts
 from ramcard import Card
 from watched import ROOT, WatchedFat
 from wire import Dialer, Link
@@ -21,6 +21,7 @@ from wire import Dialer, Link
 import firmware.app as app
 import firmware.uploads as uploads
 
+DEVICE_ID = "CAM1"
 # Places of the journal: the product has more, and reads all at every start, but blank ones are alike.
 _JOBS = 128
 
@@ -136,6 +137,14 @@ class Boot:
         number, self._requests = self._requests, self._requests + 1
         return self._troubles[number] if number < len(self._troubles) else None
 
+    def begin(self, path, trigger, priority):
+        """The camera has said that this recording began."""
+        mine = self.clips[path[len(ROOT) :]]
+        when, file_name = time.gmtime(time.time()), path.rsplit("/", 1)[-1]
+        name = app.messages.cloud_name(DEVICE_ID, when, file_name)
+        mine.facts = Facts(name, trigger, priority)
+        self.note(STARTED, mine, mine.facts)
+
     def promise(self, clip):
         """The camera has said that this clip is its own to deliver."""
         mine = self.clips[clip.path[len(ROOT) :]]
@@ -208,6 +217,10 @@ class _Camera(app.Camera):
         super().__init__(board, config)
         _current[0].camera = self
         self.topics = self._topics
+
+    def _clip_started(self, path, trigger, priority):
+        super()._clip_started(path, trigger, priority)
+        _current[0].begin(path, trigger, priority)
 
     def _clip_done(self, clip):
         super()._clip_done(clip)

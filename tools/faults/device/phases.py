@@ -96,7 +96,7 @@ class Phase:
         hurt = self.boot_again(history, Trouble(kind, number, count, takes_all))
         hurt.run(self._live)
         world = Cuts(_NOTHING, history).final()
-        verdict = judge(world, self._recover(world, number))
+        verdict = judge(world, self._recover(world, number), may_forget="io_forgotten")
         for kind, text in hurt.faults:
             verdict.add(kind if kind not in ("deaths", "resets") else "io_" + kind, text)
         verdict.add("io_not_started", count=int(hurt.refusal is not None))

@@ -8,11 +8,11 @@ import json
 import time
 
 import vfs
+from life import DEVICE_ID
 from ramcard import Card
 from watched import ROOT
 from wire import BUSY, MUTE, RESET
 
-DEVICE_ID = "CAM1"
 DAY_PACE = 100  # bytes a millisecond: uploads go on while the next clip is recorded
 # By HTTP request: refused once, cut in mid-body once, one answer lost after the object was stored.
 DAY_TROUBLES = (BUSY, None, RESET, MUTE)

@@ -14,6 +14,7 @@ from ramcard import SECTOR, Reader
 
 ROOT = "/sd"
 _RECORDINGS = "/recordings/"
+_MOST_UNFLUSHED_BYTES = 65536
 
 
 class WatchedFat:
@@ -40,7 +41,7 @@ class WatchedFat:
             return file
         clip = self._boot.clips[path] = Clip(path, bytearray())
         self._boot.note(CLIP, clip)
-        return WatchedFile(file, clip, self._boot.note)
+        return WatchedFile(file, clip, self._boot)
 
     def remove(self, path):
         if path.startswith(_RECORDINGS):
@@ -95,14 +96,17 @@ class WatchedFat:
 
 
 class WatchedFile:
-    """A recording in the making."""
+    """A recording in the making, of which no more than a flush's worth may be at stake."""
 
-    def __init__(self, file, clip, note):
+    def __init__(self, file, clip, boot):
         self._file = file
         self._clip = clip
-        self._note = note
+        self._boot = boot
+        self._flushed_bytes = 0
 
     def write(self, data):
+        if len(self._clip.data) - self._flushed_bytes >= _MOST_UNFLUSHED_BYTES:
+            self._boot.blame("unflushed", self._clip.path)
         self._clip.data.extend(data)
         return self._file.write(data)
 
@@ -111,7 +115,8 @@ class WatchedFile:
         self.note_flush()
 
     def note_flush(self):
-        self._note(FLUSHED, self._clip, len(self._clip.data))
+        self._flushed_bytes = len(self._clip.data)
+        self._boot.note(FLUSHED, self._clip, self._flushed_bytes)
 
     def close(self):
         self._file.close()
