@@ -127,10 +127,18 @@ class Camera:
         if self._config["upload"]["ca_file"]:
             self._dialer.trust(self._config["upload"]["ca_file"])
         try:
-            self._uploads.open()
+            self._open_uploads()
         except OSError as error:
             raise StartUpError("the SD card cannot be used (%s)" % error)
         self._board.start_network(**self._config["network"])
+
+    def _open_uploads(self):
+        """A card that fails once is none to give up: a camera that does not start records nothing."""
+        try:
+            self._uploads.open()
+        except OSError as error:
+            log("the SD card failed, once more", error)
+            self._uploads.open()
 
     async def run(self):
         """Run every task; returns the name of one that cannot be kept alive."""

@@ -5,7 +5,7 @@ gets the name of one that is still there.
 """
 
 import os
-from errno import EIO
+from errno import EIO, ENOENT
 
 from micropython import const
 
@@ -68,9 +68,12 @@ class ClipStore:
 
 
 def is_there(path):
+    """Whether there is such a file or directory; OSError when the card does not tell."""
     try:
         os.stat(path)
-    except OSError:
+    except OSError as error:
+        if error.errno != ENOENT:
+            raise
         return False
     return True
 

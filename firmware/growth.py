@@ -2,6 +2,10 @@
 
 import asyncio
 
+from micropython import const
+
+_LONGEST_WAIT_MS = const(1000)
+
 
 class Growth:
     """`size_bytes` of the file are on the card; `is_done`: they are all there will be."""
@@ -20,6 +24,9 @@ class Growth:
         self.reach(size_bytes)
 
     async def changed(self):
-        """Wait until more is on the card, or all of it."""
-        await self._event.wait()
+        """Wait until more is on the card, or all of it; a source that stalls is waited for a second."""
+        try:
+            await asyncio.wait_for_ms(self._event.wait(), _LONGEST_WAIT_MS)
+        except asyncio.TimeoutError:
+            return
         self._event.clear()

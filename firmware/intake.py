@@ -11,7 +11,14 @@ from firmware.clip_store import file_facts, readable_bytes
 from firmware.growth import Growth
 from firmware.job import DELIVERED, FAILED, HOPELESS, RECORDING, WAITING, Job
 from firmware.messages import base_name
-from firmware.trigger import HISTORICAL, MOTION, default_priority, parse_clip_name
+from firmware.trigger import (
+    HISTORICAL,
+    MOTION,
+    NAMES,
+    clip_name,
+    default_priority,
+    parse_clip_name,
+)
 from firmware.upload_error import UploadError
 from mpegts import PACKET_BYTES
 from protocol_error import ProtocolError
@@ -108,8 +115,11 @@ class Intake:
                     self._log("left for the next start: journal row %d" % row, error)
 
     def look_again(self, was_off=False):
-        """Adopt what there was no room for, if there was such."""
-        if self._has_left_out or was_off:
+        """Adopt what there was no room for, if there was such and there is room for many.
+
+        Looking takes a while on a full card, so it is not done for every row that gets free.
+        """
+        if (self._has_left_out and self._journal.queue.has_room()) or was_off:
             self._has_left_out = False
             try:
                 self._look_through()
@@ -138,32 +148,42 @@ class Intake:
     def _look_through(self):
         """Adopt the clips that no record knows, oldest first; marks of the rows that have a file."""
         marks = bytearray(self._journal.most)
-        unknown = []
+        unknown = []  # as numbers: there may be as many as the journal has rows
         for name in self._store.entries():
             path = self._store.directory + "/" + name
             if self._journal.mark(path, marks) or path == self._path:
                 continue
             parsed = parse_clip_name(name)
-            if parsed:
-                unknown.append((parsed[1], parsed[0], path))
-            else:
+            if parsed is None:
                 self._log("not a clip, left alone: " + path)
+            elif self._is_wanted(parsed[0]):
+                if len(unknown) < self._journal.most:
+                    unknown.append(parsed[1] * len(NAMES) + NAMES.index(parsed[0]))
+                else:
+                    self._has_left_out = True
         unknown.sort()
-        for _, trigger, path in unknown:
-            if self._is_wanted(trigger):
-                self._adopt(path, trigger, marks)
+        for packed in unknown:
+            trigger = NAMES[packed % len(NAMES)]
+            name = clip_name(trigger, packed // len(NAMES))
+            if not self._adopt(self._store.directory + "/" + name, trigger, marks):
+                break
         return marks
 
     def _adopt(self, path, trigger, marks):
+        """Queue a clip that no record knows; False when there is room for no more."""
         try:
             job = self._found(path, default_priority(trigger))
         except OSError as error:
-            return self._log("left for the next start: " + path, error)
+            self._log("left for the next start: " + path, error)
+            return True
         if not job.size_bytes:  # the power went before its first flush
             self._log("found on the card, empty: " + path)
-        elif self._add(job, at_once=True):
-            self._log("found on the card: " + path)
-            self._journal.mark(path, marks)
+            return True
+        if not self._add(job, at_once=True):
+            return False
+        self._log("found on the card: " + path)
+        self._journal.mark(path, marks)
+        return True
 
     def _settle(self, row):
         """Bring a job of an earlier run to its end that was neither waiting nor has its file."""

@@ -151,7 +151,8 @@ class RetryScheduler:
             try:
                 await self._attempt(job, slot)
             except BaseException:
-                self._queue.postpone(job.row, self._ticks_ms(), 0)
+                if self._queue.state(job.row) == RUNNING:  # else it has come to its end
+                    self._queue.postpone(job.row, self._ticks_ms(), 0)
                 raise
             finally:
                 del self._running[job.row]
@@ -205,7 +206,7 @@ class RetryScheduler:
 
     def _completed(self, job, outcome):
         job.state = DELIVERED
-        self._statistics.delivered(outcome.size_bytes, outcome.duration_ms)
+        self._statistics.delivered(outcome.sent_bytes, outcome.duration_ms)
         is_kept = self._journal.save(job)
         self._on_completed(job, outcome)
         if self._delete_after_upload and is_kept:

@@ -9,6 +9,7 @@ Pure: no IO.
 import json
 
 from firmware.messages import base_name
+from firmware.upload_statistics import progress
 
 
 def upload_started(job, cloud_path, unix_time):
@@ -24,16 +25,8 @@ def upload_started(job, cloud_path, unix_time):
 
 
 def upload_progress(job, sent_bytes, total_bytes, bytes_per_sec, unix_time):
-    return _status(
-        "upload_progress",
-        job,
-        unix_time,
-        progress_percentage=sent_bytes * 1000 // max(1, total_bytes) / 10,
-        bytes_uploaded=sent_bytes,
-        total_bytes=total_bytes,
-        upload_speed_kbps=bytes_per_sec // 1000,
-        estimated_time_remaining_sec=(total_bytes - sent_bytes) // max(1, bytes_per_sec),
-    )
+    fields = progress(sent_bytes, total_bytes, bytes_per_sec)
+    return _status("upload_progress", job, unix_time, **fields)
 
 
 def upload_completed(job, outcome, unix_time):

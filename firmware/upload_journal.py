@@ -98,7 +98,7 @@ class UploadJournal:
         """The row of the job for this file, or None. OSError when the card cannot be read."""
         for row in self.queue.rows_named(_hash(path)):
             job = self.load(row)
-            if job and job.path == path:
+            if job and job.path.lower() == path.lower():  # FAT tells no more apart
                 return row
         return None
 

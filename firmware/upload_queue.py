@@ -88,8 +88,9 @@ class UploadQueue:
             if self._states[row] in states:
                 yield row
 
-    def count(self, state):
-        return self._states.count(bytes((state,)))
+    def has_room(self):
+        """Whether there is room for a good many more: a quarter of all, or of few at least one."""
+        return self._used < self.most - self.most // 4
 
     def take(self, now_ms, is_open):
         """The row of the next job whose time has come, now running; None if there is none.

@@ -16,6 +16,7 @@ class UploadStatistics:
         self.sent_bytes = self.sending_ms = 0
 
     def delivered(self, sent_bytes, duration_ms):
+        """Count a delivery by what its last attempt sent and how long that took."""
         """What an earlier attempt stored of the file is not sent again, and not counted."""
         self.successful_uploads += 1
         self.sent_bytes += sent_bytes

@@ -150,6 +150,7 @@ class _Copy:
 
     def open(self):
         """Whether the file is there in its full length, and now open. Raises OSError."""
+        self.close()
         if os.stat(self.path)[6] != self._size_bytes:
             return False
         self._file = open(self.path, "r+b")

@@ -26,10 +26,12 @@ _LONGEST_BURST_MS = const(3600 * 1000)
 class TokenBucket:
     def __init__(self, bytes_per_sec, burst_bytes, ticks_diff):
         """Full at the beginning; ValueError for a rate that is none."""
+        if not 1 <= bytes_per_sec <= MOST_BYTES_PER_SEC:
+            raise ValueError("bytes_per_sec: allowed are 1..%d" % MOST_BYTES_PER_SEC)
         self._ticks_diff = ticks_diff
-        self._burst_bytes = burst_bytes
+        self._rate = bytes_per_sec
+        self._burst_ms = min(burst_bytes * 1000 // bytes_per_sec, _LONGEST_BURST_MS)
         self._last_ms = None
-        self._set(bytes_per_sec)
         self._debt_ms, self._rest = -self._burst_ms, 0
 
     def take(self, n_bytes, now_ms):
@@ -40,18 +42,6 @@ class TokenBucket:
         self._rest = taken % self._rate
         self._debt_ms = debt_ms
         return debt_ms if debt_ms > 0 else 0
-
-    def set_rate(self, bytes_per_sec):
-        """Go on at another rate; what is owed or saved in bytes stays. ValueError for none."""
-        owed = self._debt_ms * self._rate + self._rest
-        self._set(bytes_per_sec)
-        self._debt_ms, self._rest = owed // self._rate, owed % self._rate
-
-    def _set(self, bytes_per_sec):
-        if not 1 <= bytes_per_sec <= MOST_BYTES_PER_SEC:
-            raise ValueError("bytes_per_sec: allowed are 1..%d" % MOST_BYTES_PER_SEC)
-        self._rate = bytes_per_sec
-        self._burst_ms = min(self._burst_bytes * 1000 // bytes_per_sec, _LONGEST_BURST_MS)
 
     def _debt_at(self, now_ms):
         """The debt that is left, and from now on counted from now.

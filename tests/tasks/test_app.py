@@ -5,6 +5,7 @@ import os
 
 from firmware.app import Camera
 from firmware.config import parse
+from firmware.start_up import StartUpError
 from harness import eq, raises, tmp_dir
 from live.camera_device import FolderBoard
 
@@ -60,3 +61,24 @@ def test_a_camera_that_was_off_adopts_nothing():
     eq(os.listdir(directory), ["m0000001.ts"])
     built.enable_cloud_upload(True)
     assert "already" in str(raises(ValueError, built.upload_file_to_cloud, "m0000001.ts"))
+
+
+def test_a_card_that_fails_once_is_opened_again():
+    built, directory = camera()
+    whole, calls = built._uploads.open, []
+
+    def fail_once():
+        calls.append(1)
+        if len(calls) == 1:
+            raise OSError(5, "card")
+        whole()
+
+    built._uploads.open = fail_once
+    built.open()
+    eq(len(calls), 2)
+    built._uploads.open = lambda: fail(5)
+    assert "cannot be used" in str(raises(StartUpError, built.open))
+
+
+def fail(number):
+    raise OSError(number, "card")

@@ -84,3 +84,17 @@ def test_only_what_was_delivered_whole_is_deleted():
     assert exists(path)
     clip_store.remove_delivered(path, 188 * 3)
     eq(raises(OSError, clip_store.remove_delivered, path, 188 * 3).errno, 2)
+
+
+def test_a_card_that_does_not_tell_is_not_an_empty_one():
+    class Failing:
+        def stat(self, path):
+            raise OSError(5, "card")
+
+    whole = clip_store.os
+    clip_store.os = Failing()
+    try:
+        eq(raises(OSError, clip_store.is_there, "x").errno, 5)
+    finally:
+        clip_store.os = whole
+    assert not clip_store.is_there(tmp_dir() + "/x")

@@ -271,10 +271,32 @@ def test_a_card_that_cannot_be_listed_is_looked_through_later():
     rig = Rig(slots=1)
     rig.record("m0000001.ts")
     rig.record("m0000002.ts")
+    rig.journal.remove(jobs(rig.journal)[0])
     os.rename(rig.directory, rig.directory + "_away")
     rig.intake.look_again()
     assert "recordings cannot be looked through" in rig.lines
     os.rename(rig.directory + "_away", rig.directory)
-    rig.journal.remove(jobs(rig.journal)[0])
     rig.intake.look_again()
     eq(len(rig.jobs()), 1)
+
+
+def test_a_file_is_the_same_whatever_the_case_of_its_name():
+    rig = Rig()
+    rig.file("camera.log", 100)
+    rig.file("CAMERA.LOG", 100)  # one and the same on a FAT card
+    rig.intake.file("camera.log", 1)
+    assert "already" in str(raises(ValueError, rig.intake.file, "CAMERA.LOG", 1))
+
+
+def test_a_long_queue_is_not_looked_at_for_every_place_that_gets_free():
+    rig = Rig(slots=8)
+    for number in range(9):
+        rig.record("m000000%d.ts" % number)
+    seen = []
+    rig.intake._look_through = lambda: seen.append(len(rig.jobs()))
+    while rig.jobs():
+        first = jobs(rig.journal)[0]
+        os.remove(first.path)
+        rig.journal.remove(first)
+        rig.intake.look_again()
+    eq(seen, [5])

@@ -24,7 +24,7 @@ from tasks.journals import jobs, journal
 
 
 class OUTCOME:
-    size_bytes, duration_ms = 1000, 20
+    size_bytes, sent_bytes, duration_ms = 1000, 1000, 20
 
 
 class Rig:
@@ -447,3 +447,22 @@ async def test_a_missing_file_is_told_once():
     rig.add("a")
     await rig.run_until("failed", "a", "FILE_MISSING", 1, False)
     eq(states(rig.reboot()), [])
+
+
+async def test_a_failure_after_the_end_does_not_bring_a_job_back():
+    rig = Rig({"a": ["FILE_MISSING"]})
+    rig.add("a")
+
+    def die(job, error, will_retry):
+        raise RuntimeError("a bug behind the end")
+
+    rig.scheduler._on_failed, alive = die, rig.scheduler._on_failed
+    try:
+        await rig.scheduler.run()
+        raise AssertionError("the scheduler swallowed a bug")
+    except RuntimeError:
+        rig.scheduler._on_failed = alive
+    rig.add("b")
+    await rig.run_until("removed", "b")
+    eq(rig.events.count(("try", "a")), 1)
+    eq(states(rig), [])

@@ -122,33 +122,10 @@ def test_looks_at_the_clock_that_cross_give_no_time_twice():
     eq(one.take(0, 100000), honest.take(0, 100000))
 
 
-def test_another_rate_takes_over_what_is_owed_and_what_is_saved():
-    one = bucket(1000, 4000)
-    eq(one.take(6000, 0), 2000)
-    one.set_rate(4000)
-    eq(one.take(0, 0), 500, "2,000 bytes at 4,000 a second")
-    one.set_rate(500)
-    eq(one.take(0, 0), 4000)
-    eq(one.take(0, 4000 + 8000), 0)
-    eq([one.take(4000, 12000), one.take(500, 12000)], [0, 1000], "the burst is still 4,000 bytes")
-
-
-def test_a_change_of_rate_loses_no_fraction():
-    one = bucket(3)
-    for _ in range(1000):
-        one.take(1, 0)
-        one.set_rate(7)
-        one.set_rate(3)
-    eq(one.take(0, 0), 1000000 // 3)
-
-
 def test_a_rate_that_is_none():
     for rate in (0, -1, MOST_BYTES_PER_SEC + 1):
         error = raises(ValueError, bucket, rate)
         assert "1..1000000000" in str(error), error
-    one = bucket(1000)
-    raises(ValueError, one.set_rate, 0)
-    eq(one.take(1000, 0), 1000, "it keeps the rate it had")
 
 
 def test_taking_allocates_nothing():
