@@ -78,9 +78,10 @@ def part(number: int, size: int, content: bytes = b"") -> Part:
 
 @dataclass
 class MemoryStore:
-    """Objects and uploads by name; the next call raises `failure`, if there is one."""
+    """Objects, their bytes' MD5s and uploads by name; the next call raises `failure`, if there is one."""
 
     objects: dict[str, StoredObject] = field(default_factory=dict)
+    md5s: dict[str, str] = field(default_factory=dict)
     uploads: dict[tuple[str, str], list[Part]] = field(default_factory=dict)
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     failure: Exception | None = None
@@ -116,6 +117,10 @@ class MemoryStore:
         self._note("head", key)
         return self.objects.get(key)
 
+    async def md5(self, key: str, found: StoredObject) -> str:
+        self._note("md5", key)
+        return self.md5s[key]
+
     def _upload(self, key: str, upload_id: str) -> list[Part]:
         if (key, upload_id) not in self.uploads:
             raise UploadGone("NoSuchUpload", "there is none")
@@ -149,18 +154,6 @@ class BlockingMemory:
     def abort_upload(self, key: str, upload_id: str) -> None:
         self.aborted.append(upload_id)
 
-    def create_upload(self, key: str, content_type: str, content_encoding: str | None) -> str:
-        raise NotImplementedError
-
-    def list_parts(self, key: str, upload_id: str) -> list[Part]:
-        raise NotImplementedError
-
-    def complete_upload(self, key: str, upload_id: str, parts: Sequence[Part]) -> None:
-        raise NotImplementedError
-
-    def head(self, key: str) -> StoredObject | None:
-        raise NotImplementedError
-
 
 FULL = [part(1, PART), part(2, PART), part(3, 10)]  # of a file with 2 * PART + 10 bytes
 
@@ -168,8 +161,8 @@ FULL = [part(1, PART), part(2, PART), part(3, 10)]  # of a file with 2 * PART + 
 class Service:
     """The handler with its surroundings, and a clock that can be set."""
 
-    def __init__(self, **policy: Any) -> None:
-        self.signer, self.store, self.now = Recorder(), MemoryStore(), float(NOW)
+    def __init__(self, store: MemoryStore | None = None, **policy: Any) -> None:
+        self.signer, self.store, self.now = Recorder(), store or MemoryStore(), float(NOW)
         limits = UploadPolicy(**policy)
         self.handler = UploadHandler(
             self.signer, self.store, [DEVICE, "B"], limits, lambda: self.now, self.signer

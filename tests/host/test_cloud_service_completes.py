@@ -9,11 +9,9 @@ from typing import Any
 import pytest
 
 from tests.host.cloud_fakes import (
-    DEVICE,
     ETAG,
     FULL,
     MD5,
-    NOW,
     PART,
     PATH,
     Answer,
@@ -21,8 +19,6 @@ from tests.host.cloud_fakes import (
     Service,
     part,
 )
-from tools.cloud_service.config import UploadPolicy
-from tools.cloud_service.handlers import UploadHandler
 from tools.cloud_service.plan import MAX_PARTS, Part, joined, multipart_etag, part_size, parts_done
 from tools.cloud_service.store import PartsRefused, StoredObject, StoreError
 
@@ -89,16 +85,13 @@ async def test_parts_without_a_digest_are_joined_but_not_verified(service: Servi
     assert (ack["success"], ack["verified"]) == (True, False)
 
 
-async def test_parts_the_store_refuses_are_dropped(service: Service) -> None:
+async def test_parts_the_store_refuses_are_dropped() -> None:
     class Refusing(MemoryStore):
         async def complete_upload(self, *_: Any) -> None:
             raise PartsRefused("EntityTooSmall", "a part is too small")
 
-    service.store = Refusing()
+    service = Service(store=Refusing())
     service.store.uploads[PATH, "id"] = list(FULL)
-    service.handler = UploadHandler(
-        service.signer, service.store, [DEVICE], UploadPolicy(), lambda: NOW
-    )
     told: Answer = {"file_size": 2 * PART + 10, "multipart_etag": multipart_etag(FULL)}
     ack = await service.complete(**told, upload_id="id")
     assert (ack["success"], ack["error_code"]) == (False, "INTEGRITY")
@@ -129,17 +122,6 @@ PUTS: dict[str, tuple[StoredObject | None, Answer, Answer]] = {
     "nothing": (None, {"content_md5": MD5}, {"error_code": "NO_UPLOAD"}),
     "no digest": (StoredObject(12, ETAG), {}, {"verified": False}),
     "null digest": (StoredObject(12, ETAG), {"content_md5": None}, {"verified": False}),
-    "made of parts": (StoredObject(12, f"{ETAG}-2"), {"content_md5": MD5}, {"verified": False}),
-    "encrypted": (
-        StoredObject(12, "0" * 32, has_md5_etag=False),
-        {"content_md5": MD5},
-        {"verified": False},
-    ),
-    "appended to": (
-        StoredObject(12, "0" * 32, is_appendable=True),
-        {"content_md5": MD5},
-        {"verified": False},
-    ),
 }
 
 
@@ -152,6 +134,108 @@ async def test_a_put_is_compared(
     ack = await service.complete(**told)
     assert ack["success"] is ("error_code" not in expected)
     assert expected.items() <= ack.items()
+    assert service.store.calls == [("head", PATH)], "the ETag tells, or nothing does"
+
+
+# ---- what no ETag tells is read back
+
+WHAT: dict[str, tuple[StoredObject, Answer]] = {
+    "appended to": (
+        StoredObject(12, "0" * 32, is_appendable=True, has_md5_etag=False),
+        {"upload_id": "append"},
+    ),
+    "appended to, and said to be put": (
+        StoredObject(12, "0" * 32, is_appendable=True, has_md5_etag=False),
+        {},
+    ),
+    "joined on OSS before": (
+        StoredObject(12, f"{ETAG}-2", has_md5_etag=False),
+        {"upload_id": "gone", "multipart_etag": f"{ETAG}-2"},
+    ),
+    "encrypted with a customer's key": (StoredObject(12, ETAG, has_md5_etag=False), {}),
+    "joined, and the camera has forgotten of what": (StoredObject(12, f"{ETAG}-2"), {}),
+    "an ETag of a kind of its own": (StoredObject(12, "v1"), {}),
+}
+OTHER = hashlib.md5(b"other bytes!").hexdigest()
+
+
+@pytest.fixture(params=WHAT.values(), ids=WHAT.keys())
+def told(service: Service, request: pytest.FixtureRequest) -> Answer:
+    """What the camera says of an object that is there."""
+    service.store.objects[PATH], told = request.param
+    return {"content_md5": MD5, **told}
+
+
+async def test_the_same_bytes_are_verified(service: Service, told: Answer) -> None:
+    service.store.md5s[PATH] = ETAG
+    for _ in range(2):
+        ack = await service.complete(**told)
+        assert (ack["success"], ack["verified"], ack["size"]) == (True, True, 12)
+        assert service.store.calls[-2:] == [("head", PATH), ("md5", PATH)]
+
+
+async def test_other_bytes_of_the_same_size_are_never_verified(
+    service: Service, told: Answer
+) -> None:
+    there = dict(service.store.objects)
+    service.store.md5s[PATH] = OTHER
+    for _ in range(2):
+        ack = await service.complete(**told)
+        assert (ack["success"], ack["error_code"]) == (False, "INTEGRITY")
+        assert "verified" not in ack
+    assert service.store.objects == there, "what is there is left to whoever looks into it"
+
+
+async def test_without_the_cameras_md5_there_is_no_proof(service: Service, told: Answer) -> None:
+    ack = await service.complete(**{**told, "content_md5": None, "multipart_etag": None})
+    assert (ack["success"], ack["verified"]) == (True, False)
+    assert service.store.calls[-1] == ("head", PATH), "there is nothing to compare its bytes with"
+
+
+@pytest.mark.parametrize("limit, verified", [(11, False), (12, True)])
+async def test_what_is_too_large_is_not_read(limit: int, verified: bool) -> None:
+    service = Service(read_back_bytes=limit)
+    service.store.objects[PATH] = StoredObject(12, "", has_md5_etag=False)
+    service.store.md5s[PATH] = ETAG
+    ack = await service.complete(content_md5=MD5)
+    assert (ack["success"], ack["verified"]) == (True, verified)
+    assert (("md5", PATH) in service.store.calls) is verified
+
+
+class Unwilling(MemoryStore):
+    """Nothing of it can be read, because of `reason`."""
+
+    reason: StoreError
+
+    async def md5(self, key: str, found: StoredObject) -> str:
+        raise self.reason
+
+
+UNREAD: dict[str, tuple[StoreError, Answer]] = {
+    "no right": (StoreError("AccessDenied", "no"), {"success": True, "verified": False}),
+    "archived": (StoreError("InvalidObjectState", "no"), {"success": True, "verified": False}),
+    "not yet": (
+        StoreError("Reading", "later", 70),
+        {"success": False, "error_code": "STORE_UNAVAILABLE", "retry_after": 70},
+    ),
+    "failing": (
+        StoreError("InternalError", "later"),
+        {"success": False, "error_code": "STORE_UNAVAILABLE"},
+    ),
+}
+
+
+@pytest.mark.parametrize("reason, expected", UNREAD.values(), ids=UNREAD.keys())
+async def test_what_cannot_be_read_is_not_verified(reason: StoreError, expected: Answer) -> None:
+    store = Unwilling({PATH: StoredObject(12, "", has_md5_etag=False)})
+    store.reason = reason
+    service = Service(store=store)
+    ack = await service.complete(content_md5=MD5)
+    assert {**expected, **ack} == ack
+    assert ("retry_after" in ack) is ("retry_after" in expected)
+
+
+# ---- what is not stored
 
 
 async def test_a_failed_upload_stays_and_an_aborted_one_goes(service: Service) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import datetime
+import gzip
+import random
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +22,7 @@ from tools.cloud_service.oss_store import OssStore
 from tools.cloud_service.plan import Part
 from tools.cloud_service.s3_store import S3Store
 from tools.cloud_service.store import (
+    PIECE_BYTES,
     BlockingStore,
     ObjectExists,
     PartsRefused,
@@ -27,7 +30,7 @@ from tools.cloud_service.store import (
     StoreError,
     UploadGone,
 )
-from tools.cloud_service.threads import MAX_IN_HAND, ThreadedStore
+from tools.cloud_service.threads import MAX_IN_HAND, Threads
 from tools.services import free_port
 
 PARTS = [Part(1, 5, "0" * 32), Part(2, 3, "1" * 32)]
@@ -38,6 +41,8 @@ class ScriptedStore:
 
     def __init__(self) -> None:
         self.status, self.body = 200, b""
+        self.headers: dict[str, str] = {}
+        self.missing_bytes = 0  # of the body, when the connection ends
         self.seen: list[tuple[str, str, bytes]] = []
         script = self
 
@@ -49,13 +54,16 @@ class ScriptedStore:
                 script.seen.append((self.command, self.path, self.rfile.read(length)))
                 self.send_response(script.status)
                 self.send_header("Content-Type", "application/xml")
-                self.send_header("Content-Length", str(len(script.body)))
+                self.send_header("Content-Length", str(len(script.body) + script.missing_bytes))
+                for header in script.headers.items():
+                    self.send_header(*header)
                 if self.command == "HEAD" and script.body:
                     error = base64.b64encode(script.body).decode()
                     self.send_header("x-oss-err", error)  # of OSS alone: HEAD has no body
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(script.body)
+                self.close_connection = self.close_connection or script.missing_bytes > 0
 
             do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer
 
@@ -76,7 +84,7 @@ class ScriptedStore:
 @pytest.fixture
 def script() -> Iterator[ScriptedStore]:
     scripted = ScriptedStore()
-    thread = threading.Thread(target=scripted.server.serve_forever)
+    thread = threading.Thread(target=scripted.server.serve_forever, args=[0.01])
     thread.start()
     yield scripted
     scripted.server.shutdown()
@@ -176,6 +184,57 @@ def test_a_store_that_is_not_there(kind: str) -> None:
         unreachable.head(PATH)
 
 
+def read(store: BlockingStore, etag: str) -> bytes:
+    pieces: list[bytes] = []
+    store.read(PATH, etag, pieces.append)
+    assert all(0 < len(piece) <= PIECE_BYTES for piece in pieces), "memory is bounded"
+    return b"".join(pieces)
+
+
+def test_an_object_is_read_as_it_is_stored(store: BlockingStore, script: ScriptedStore) -> None:
+    script.body = gzip.compress(random.Random(4).randbytes(3 * PIECE_BYTES))
+    script.headers = {"ETag": '"AB-1"', "Content-Encoding": "gzip"}
+    assert read(store, "ab-1") == script.body
+    ((method, address, _),) = script.seen
+    assert (method, address.partition("?")[0].endswith(PATH)) == ("GET", True)
+
+
+READS: dict[str, Callable[[ScriptedStore], None]] = {
+    "another object by now": lambda script: script.headers.update(ETag='"cd-1"'),
+    "no ETag": lambda script: script.headers.clear(),
+    "cut short": lambda script: setattr(script, "missing_bytes", 1),
+    "gone": lambda script: script.fail(404, "NoSuchKey"),
+    "no right": lambda script: script.fail(403, "AccessDenied"),
+}
+
+
+@pytest.mark.parametrize("change", READS.values(), ids=READS.keys())
+def test_an_object_that_cannot_be_read_whole_is_an_error(
+    store: BlockingStore, script: ScriptedStore, change: Callable[[ScriptedStore], None]
+) -> None:
+    script.body, script.headers = b"x" * 1000, {"ETag": '"ab-1"'}
+    change(script)
+    with pytest.raises(StoreError):
+        read(store, "ab-1")
+
+
+def test_a_reading_may_be_ended_at_any_piece(store: BlockingStore, script: ScriptedStore) -> None:
+    class Enough(StoreError):
+        pass
+
+    def take(piece: bytes) -> None:
+        taken.append(len(piece))
+        if len(taken) == 2:
+            raise Enough("TooSlow", "it is enough")
+
+    taken: list[int] = []
+    script.body, script.headers = bytes(8 * PIECE_BYTES), {"ETag": '"ab-1"'}
+    with pytest.raises(Enough):
+        store.read(PATH, "ab-1", take)
+    assert len(taken) == 2
+    assert read(store, "ab-1") == script.body, "the next one is not disturbed"
+
+
 def test_the_service_has_its_own_way_to_the_store(script: ScriptedStore) -> None:
     script.fail(404, "NoSuchKey")
     for kind in STORES.values():
@@ -186,11 +245,10 @@ def test_the_service_has_its_own_way_to_the_store(script: ScriptedStore) -> None
 # ---- threads
 
 
-class SlowStore(BlockingMemory):
+class SlowStore:
     """HEAD waits until it is let go."""
 
     def __init__(self) -> None:
-        super().__init__({})
         self.go = threading.Event()
         self.most_at_once = self._at_once = 0
         self._lock = threading.Lock()
@@ -206,15 +264,17 @@ class SlowStore(BlockingMemory):
 
 async def test_a_store_that_hangs_has_so_many_calls_in_hand_and_no_more() -> None:
     slow, noted = SlowStore(), []
-    store = ThreadedStore(slow, lambda *call: noted.append(call))
-    waiting = [asyncio.ensure_future(store.head(PATH)) for _ in range(MAX_IN_HAND)]
+    threads = Threads(lambda *call: noted.append(call))
+    waiting = [
+        asyncio.ensure_future(threads.call("head", slow.head, PATH)) for _ in range(MAX_IN_HAND)
+    ]
     await asyncio.sleep(0)  # they have all begun
     with pytest.raises(StoreError, match="Busy"):
-        await store.head(PATH)
+        await threads.call("head", slow.head, PATH)
     slow.go.set()
     assert await asyncio.gather(*waiting) == [None] * MAX_IN_HAND
     assert slow.most_at_once <= PARALLEL_CALLS
-    assert await store.head(PATH) is None, "there is room again"
+    assert await threads.call("head", slow.head, PATH) is None, "there is room again"
     assert [call[0] for call in noted] == ["head"] * (MAX_IN_HAND + 1)
     assert all(seconds >= 0 and error is None for _, seconds, error in noted)
 
@@ -222,9 +282,9 @@ async def test_a_store_that_hangs_has_so_many_calls_in_hand_and_no_more() -> Non
 async def test_failed_calls_are_noted_with_the_stores_word() -> None:
     noted: list[Any] = []
     memory = BlockingMemory({}, failure=StoreError("SlowDown", "later"))
-    store = ThreadedStore(memory, lambda *call: noted.append(call))
+    threads = Threads(lambda *call: noted.append(call))
     with pytest.raises(StoreError):
-        await store.call("list_uploads", memory.pending_uploads)
+        await threads.call("list_uploads", memory.pending_uploads)
     ((name, _, error),) = noted
     assert (name, error) == ("list_uploads", "SlowDown")
 
@@ -241,7 +301,7 @@ def hours(count: float) -> datetime.datetime:
 
 def clean_up(store: BlockingMemory, aborts: list[None] | None = None) -> CleanUp:
     noted = aborts if aborts is not None else []
-    threads = ThreadedStore(store, lambda *_: None)
+    threads = Threads(lambda *_: None)
     return CleanUp(store, threads, [DEVICE], 24, lambda: noted.append(None))
 
 
@@ -285,7 +345,7 @@ async def test_a_clean_up_that_fails_is_tried_again() -> None:
 
     enough = threading.Event()
     store = Counting({})
-    threads = ThreadedStore(store, lambda *_: None)
+    threads = Threads(lambda *_: None)
     task = asyncio.ensure_future(CleanUp(store, threads, [DEVICE], 1e-9, lambda: None).run())
     assert await asyncio.to_thread(enough.wait, 30)
     task.cancel()

@@ -19,6 +19,7 @@ The shell:
     service.py    MQTT in and out, reconnecting
     http_api.py   the same over HTTP, metrics and health
     threads.py    calls that block, in threads
+    read_back.py  objects read for their MD5, in others
     cleanup.py    aborts uploads that nobody goes on with
     metrics.py    what is counted
     log.py        one JSON object per line

@@ -19,16 +19,19 @@ from tools.cloud_service.config import Config, ConfigError, load
 from tools.cloud_service.handlers import UploadHandler
 from tools.cloud_service.http_api import HttpApi
 from tools.cloud_service.metrics import Metrics
+from tools.cloud_service.read_back import ReadBack
 from tools.cloud_service.service import MqttService, tls_context
-from tools.cloud_service.threads import ThreadedStore
+from tools.cloud_service.threads import ThreadedStore, Threads
 
 
 async def serve(config: Config, parts: Backend, tls: ssl.SSLContext | None) -> None:
     """Everything the configuration asks for, until cancelled; OSError when HTTP cannot listen."""
     metrics = Metrics()
-    threads = ThreadedStore(parts.store, metrics.store_called)
+    threads = Threads(metrics.store_called)
+    read_back = ReadBack(parts.store.read, metrics.store_called, metrics.read_back)
+    store = ThreadedStore(parts.store, threads, read_back)
     handler = UploadHandler(
-        parts.presigner, threads, config.devices, config.uploads, time.time, parts.appender
+        parts.presigner, store, config.devices, config.uploads, time.time, parts.appender
     )
     metrics.watch_slots(handler.slots.held)
     over_mqtt = MqttService(config.mqtt, tls, handler, metrics)
@@ -49,6 +52,7 @@ async def serve(config: Config, parts: Backend, tls: ssl.SSLContext | None) -> N
     try:
         await asyncio.gather(*running)
     finally:
+        read_back.stop()
         if over_http:
             await over_http.stop()
 

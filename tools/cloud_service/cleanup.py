@@ -13,8 +13,8 @@ import random
 from collections.abc import Callable, Iterable
 
 from tools.cloud_service import log
-from tools.cloud_service.store import BlockingStore, PendingUpload, StoreError, UploadGone
-from tools.cloud_service.threads import ThreadedStore
+from tools.cloud_service.store import PendingUpload, PendingUploads, StoreError, UploadGone
+from tools.cloud_service.threads import Threads
 
 _LONGEST_PAUSE_SEC = 3600.0
 _SHORTEST_PAUSE_SEC = 0.2
@@ -25,8 +25,8 @@ class CleanUp:
 
     def __init__(
         self,
-        store: BlockingStore,
-        threads: ThreadedStore,
+        store: PendingUploads,
+        threads: Threads,
         devices: Iterable[str],
         stale_hours: float,
         on_abort: Callable[[], None],
@@ -65,7 +65,8 @@ class CleanUp:
             return False
         if changed >= before:
             return False
-        await self._threads.abort_upload(upload.key, upload.upload_id)
+        abort = self._store.abort_upload
+        await self._threads.call("abort_upload", abort, upload.key, upload.upload_id)
         log.info("stale_upload_aborted", cloud_file_path=upload.key, last_change=str(changed))
         self._on_abort()
         return True

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 PARALLEL_CALLS = 16
+PARALLEL_READS = 4  # of whole objects, apart from those
+_CONNECTIONS = PARALLEL_CALLS + PARALLEL_READS
 _CONNECT_TIMEOUT_SEC = 3
 _READ_TIMEOUT_SEC = 20  # a store may take its time to join many parts
 _ATTEMPTS = 2
@@ -52,7 +54,8 @@ def s3_client(config: S3Config, endpoint: str | None) -> S3Client:
             request_checksum_calculation="when_required",
             connect_timeout=_CONNECT_TIMEOUT_SEC,
             read_timeout=_READ_TIMEOUT_SEC,
-            max_pool_connections=PARALLEL_CALLS,
+            response_checksum_validation="when_required",  # what is read is hashed here
+            max_pool_connections=_CONNECTIONS,
             retries={"total_max_attempts": _ATTEMPTS},
         ),
     )
@@ -75,25 +78,32 @@ def oss_client(config: OssConfig, endpoint: str | None) -> oss.Client:
             connect_timeout=_CONNECT_TIMEOUT_SEC,
             readwrite_timeout=_READ_TIMEOUT_SEC,
             retry_max_attempts=_ATTEMPTS,
-            http_client=_oss_transport(config.ca_file) if config.ca_file else None,
+            http_client=_oss_transport(config.ca_file),
         )
     )
 
 
-class _OneCa(requests.adapters.HTTPAdapter):
-    """Trusts one file of certificates, which the SDK has no setting for."""
+class _OssAdapter(requests.adapters.HTTPAdapter):
+    """Does what the SDK has no setting for: trusts one file of certificates, unpacks nothing."""
 
-    def __init__(self, ca_file: Path) -> None:
-        super().__init__(pool_maxsize=PARALLEL_CALLS)
-        self._ca_file = str(ca_file)
+    def __init__(self, ca_file: Path | None) -> None:
+        super().__init__(pool_maxsize=_CONNECTIONS)
+        self._trusted = {"verify": str(ca_file)} if ca_file else {}
 
     def send(self, *arguments: Any, **options: Any) -> requests.Response:
-        return super().send(*arguments, **{**options, "verify": self._ca_file})
+        return super().send(*arguments, **{**options, **self._trusted})
+
+    def build_response(self, request: requests.PreparedRequest, answer: Any) -> requests.Response:
+        """The headers are the SDK's as they came; the body is no longer called compressed."""
+        response = super().build_response(request, answer)
+        answer.headers.pop("Content-Encoding", None)
+        return response
 
 
-def _oss_transport(ca_file: Path) -> Any:
+def _oss_transport(ca_file: Path | None) -> Any:
     session = requests.Session()
-    session.mount("https://", _OneCa(ca_file))
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _OssAdapter(ca_file))
     return oss.transport.RequestsHttpClient(
         session=session,
         connect_timeout=_CONNECT_TIMEOUT_SEC,

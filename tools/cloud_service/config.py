@@ -114,6 +114,7 @@ class UploadPolicy(_Section):
     part_size_bytes: Annotated[int, Field(ge=LEAST_PART_BYTES, le=MAX_FILE_BYTES)] = (
         LEAST_S3_PART_BYTES
     )
+    read_back_bytes: Annotated[int, Field(ge=0, le=MAX_FILE_BYTES)] = MAX_FILE_BYTES
     max_per_device: Annotated[int, Field(ge=1, le=10_000)] = 8
     slot_sec: Annotated[int, Field(ge=1)] = 900
     stale_hours: Annotated[float, Field(ge=0, le=24 * 365)] = 24

@@ -67,7 +67,7 @@ class UploadHandler:
         self._policy = policy
         self.slots = Slots(policy.max_per_device, policy.slot_sec, now)
         self._granter = Granter(presigner, store, policy, self.slots, now, appender)
-        self._completer = Completer(presigner, store, self.slots)
+        self._completer = Completer(presigner, store, self.slots, policy.read_back_bytes)
 
     async def answer(
         self, device_id: str, kind: str, payload: bytes, proof: str = "topic"
@@ -87,7 +87,9 @@ class UploadHandler:
             answer = _refused(request_id, refusal)
         except StoreError as error:
             told = f"the store does not do its part: {error.code}"
-            answer = _refused(request_id, messages.Refusal(messages.STORE_UNAVAILABLE, told))
+            answer = _refused(
+                request_id, messages.Refusal(messages.STORE_UNAVAILABLE, told, error.retry_after)
+            )
             more["store_error"] = str(error)[:500]
         except Exception as error:  # of this message alone; the shell logs it
             told = "the service failed"

@@ -10,7 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from tools.cloud_service.handlers import COMPLETE, Reply
 
 TEXT_TYPE = CONTENT_TYPE_LATEST
-_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
+_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 300)
 
 
 class Metrics:
@@ -32,6 +32,7 @@ class Metrics:
             "store_errors", "Store calls that failed.", "call", "error"
         )
         self._stale = self._counter("stale_uploads_aborted", "Uploads the clean-up has aborted.")
+        self._read_back = self._counter("read_back_bytes", "Bytes of objects read for their MD5.")
         self._store_calls = Histogram(
             "cloud_service_store_call_seconds",
             "How long calls of the store took, waiting for a thread included.",
@@ -70,6 +71,10 @@ class Metrics:
         self._store_calls.labels(call).observe(seconds)
         if error is not None:
             self._store_errors.labels(call, error).inc()
+
+    def read_back(self, count: int) -> None:
+        """Count bytes of an object that was read for its MD5."""
+        self._read_back.inc(count)
 
     def stale_aborted(self) -> None:
         self._stale.inc()

@@ -1,33 +1,27 @@
-"""Multipart uploads and HEAD on Alibaba OSS. Calls block; see threads.py."""
+"""Multipart uploads, HEAD and GET on Alibaba OSS. Calls block; see threads.py."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import alibabacloud_oss_v2 as oss
+import requests
 
 from tools.cloud_service.clients import oss_client
 from tools.cloud_service.config import OssConfig
 from tools.cloud_service.plan import Part
 from tools.cloud_service.store import (
-    ObjectExists,
-    PartsRefused,
+    PIECE_BYTES,
     PendingUpload,
     StoredObject,
     StoreError,
     UploadGone,
+    check_unchanged,
+    plain,
+    refusal,
 )
-
-_ERRORS: dict[str, type[StoreError]] = {
-    "NoSuchUpload": UploadGone,
-    "InvalidPart": PartsRefused,
-    "InvalidPartOrder": PartsRefused,
-    "EntityTooSmall": PartsRefused,
-    "MalformedXML": PartsRefused,
-    "FileAlreadyExists": ObjectExists,
-}
 
 
 class OssStore:
@@ -52,7 +46,7 @@ class OssStore:
 
     def list_parts(self, key: str, upload_id: str) -> list[Part]:
         return [
-            Part(part.part_number, part.size, _plain(part.etag))
+            Part(part.part_number, part.size, plain(part.etag))
             for part in self._listed_parts(key, upload_id)
         ]
 
@@ -89,11 +83,21 @@ class OssStore:
         by_customers_key = "kms" in (found.server_side_encryption or "").lower()
         return StoredObject(
             found.content_length,
-            _plain(found.etag),
+            plain(found.etag),
             is_appendable=found.object_type == "Appendable",
             # what is made of parts or appended to has an ETag that OSS keeps the rule of to itself
             has_md5_etag=found.object_type == "Normal" and not by_customers_key,
         )
+
+    def read(self, key: str, etag: str, take: Callable[[bytes], None]) -> None:
+        with _told_apart():
+            found = self._client.get_object(
+                oss.GetObjectRequest(bucket=self._config.bucket, key=key)
+            )
+            with contextlib.closing(found.body) as body:
+                check_unchanged(etag, found.etag or "")
+                for piece in body.iter_bytes(block_size=PIECE_BYTES):
+                    take(piece)
 
     def pending_uploads(self) -> list[PendingUpload]:
         request = oss.ListMultipartUploadsRequest(bucket=self._config.bucket)
@@ -116,10 +120,6 @@ class OssStore:
             return [part for page in pages.iter_page(request) for part in page.parts or []]
 
 
-def _plain(etag: str) -> str:
-    return etag.strip('"').lower()
-
-
 @contextlib.contextmanager
 def _told_apart() -> Iterator[None]:
     """Turn the SDK's errors into ours."""
@@ -130,4 +130,6 @@ def _told_apart() -> Iterator[None]:
         if not isinstance(cause, oss.exceptions.ServiceError):
             raise StoreError(type(cause).__name__, str(cause)) from error
         code = str(cause.code or cause.status_code)
-        raise _ERRORS.get(code, StoreError)(code, str(cause.message)) from error
+        raise refusal(code, str(cause.message)) from error
+    except requests.RequestException as error:  # in the middle of a body the SDK lets them through
+        raise StoreError(type(error).__name__, str(error)) from error

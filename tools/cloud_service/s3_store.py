@@ -1,10 +1,10 @@
-"""Multipart uploads and HEAD on Amazon S3, MinIO and SeaweedFS. Calls block; see threads.py."""
+"""Multipart uploads, HEAD and GET on Amazon S3, MinIO and SeaweedFS. Calls block; see threads.py."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -13,23 +13,15 @@ from tools.cloud_service.clients import s3_client
 from tools.cloud_service.config import S3Config
 from tools.cloud_service.plan import Part
 from tools.cloud_service.store import (
-    ObjectExists,
-    PartsRefused,
+    PIECE_BYTES,
     PendingUpload,
     StoredObject,
     StoreError,
     UploadGone,
+    check_unchanged,
+    plain,
+    refusal,
 )
-
-_ERRORS: dict[str, type[StoreError]] = {
-    "NoSuchUpload": UploadGone,
-    "InvalidPart": PartsRefused,
-    "InvalidPartOrder": PartsRefused,
-    "EntityTooSmall": PartsRefused,
-    "EntityTooLarge": PartsRefused,
-    "MalformedXML": PartsRefused,
-    "PreconditionFailed": ObjectExists,
-}
 
 
 class S3Store:
@@ -63,7 +55,7 @@ class S3Store:
             ]
         found.sort(key=lambda part: part["LastModified"], reverse=True)
         found.sort(key=lambda part: part["PartNumber"])
-        return [Part(part["PartNumber"], part["Size"], _plain(part["ETag"])) for part in found]
+        return [Part(part["PartNumber"], part["Size"], plain(part["ETag"])) for part in found]
 
     def complete_upload(self, key: str, upload_id: str, parts: Sequence[Part]) -> None:
         named: Any = [{"PartNumber": part.number, "ETag": f'"{part.etag}"'} for part in parts]
@@ -91,9 +83,17 @@ class S3Store:
         by_customers_key = "kms" in found.get("ServerSideEncryption", "").lower()
         return StoredObject(
             found["ContentLength"],
-            _plain(found["ETag"]),
+            plain(found["ETag"]),
             has_md5_etag=not by_customers_key and not found.get("SSECustomerAlgorithm"),
         )
+
+    def read(self, key: str, etag: str, take: Callable[[bytes], None]) -> None:
+        with _told_apart():
+            found = self._client.get_object(Bucket=self._bucket, Key=key)
+            with contextlib.closing(found["Body"]) as body:
+                check_unchanged(etag, found.get("ETag", ""))
+                for piece in body.iter_chunks(PIECE_BYTES):
+                    take(piece)
 
     def pending_uploads(self) -> list[PendingUpload]:
         """All of the bucket: not every store lists by a prefix."""
@@ -113,10 +113,6 @@ class S3Store:
         return max([upload.initiated, *times])
 
 
-def _plain(etag: str) -> str:
-    return etag.strip('"').lower()
-
-
 @contextlib.contextmanager
 def _told_apart() -> Iterator[None]:
     """Turn the SDK's errors into ours."""
@@ -125,6 +121,6 @@ def _told_apart() -> Iterator[None]:
     except ClientError as error:
         told = error.response.get("Error", {})
         code = str(told.get("Code", "unknown"))
-        raise _ERRORS.get(code, StoreError)(code, str(told.get("Message", ""))) from error
+        raise refusal(code, str(told.get("Message", ""))) from error
     except BotoCoreError as error:
         raise StoreError(type(error).__name__, str(error)) from error

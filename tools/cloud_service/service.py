@@ -22,10 +22,11 @@ from tools.cloud_service.config import ConfigError, MqttConfig
 from tools.cloud_service.handlers import TOPICS, UploadHandler
 from tools.cloud_service.messages import MAX_REQUEST_BYTES
 from tools.cloud_service.metrics import Metrics
+from tools.cloud_service.read_back import MAX_WAITING
 from tools.cloud_service.threads import MAX_IN_HAND
 
 # messages that wait for the store leave some who answer the others
-_WORKERS = MAX_IN_HAND + 16
+_WORKERS = MAX_IN_HAND + MAX_WAITING + 16
 _QUEUE_MESSAGES = 1000  # beyond it, messages are dropped, and cameras ask again
 _KEEPALIVE_SEC = 15
 _TIMEOUT_SEC = 10

@@ -7,7 +7,7 @@ the clean-up finds. Pure: no IO.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,9 +17,10 @@ from tools.cloud_service.plan import Part
 class StoreError(Exception):
     """The store did not do it; `code` is its own word for why. It may do it later."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, retry_after: int | None = None) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
+        self.retry_after = retry_after  # seconds, if that is known
 
 
 class UploadGone(StoreError):
@@ -34,14 +35,46 @@ class ObjectExists(StoreError):
     """There is an object of that name, and it must not be overwritten."""
 
 
+_BY_CODE: dict[str, type[StoreError]] = {
+    "NoSuchUpload": UploadGone,
+    "InvalidPart": PartsRefused,
+    "InvalidPartOrder": PartsRefused,
+    "EntityTooSmall": PartsRefused,
+    "EntityTooLarge": PartsRefused,
+    "MalformedXML": PartsRefused,
+    "PreconditionFailed": ObjectExists,  # of S3
+    "FileAlreadyExists": ObjectExists,  # of OSS
+}
+PIECE_BYTES = 64 * 1024  # of an object that is read
+# Why an object will not be read, however often it is tried: the service's keys have no right to it
+# or to what it is encrypted with; it is archived.
+UNREADABLE = frozenset({"AccessDenied", "InvalidObjectState"})
+
+
+def refusal(code: str, message: str) -> StoreError:
+    """What a store's own error code means, of S3 and of OSS."""
+    return _BY_CODE.get(code, StoreError)(code, message)
+
+
+def plain(etag: str) -> str:
+    """An ETag as all of this compares it: lower case, without quotes."""
+    return etag.strip('"').lower()
+
+
+def check_unchanged(etag: str, now: str) -> None:
+    """StoreError if an object's ETag is another by now."""
+    if plain(now) != etag:
+        raise StoreError("Changed", "it is another object by now")
+
+
 @dataclass(frozen=True)
 class StoredObject:
-    """What HEAD tells; `etag` is lower case, without quotes."""
+    """What HEAD tells; `etag` is plain."""
 
     size_bytes: int
     etag: str
     is_appendable: bool = False
-    has_md5_etag: bool = True  # not so where the store encrypts with a customer's key
+    has_md5_etag: bool = True  # of the whole or, with a dash, of parts; see the stores for when not
 
 
 @dataclass(frozen=True)
@@ -71,9 +104,22 @@ class Store(Protocol):
     async def head(self, key: str) -> StoredObject | None:
         """The object, if there is one."""
 
+    async def md5(self, key: str, found: StoredObject) -> str:
+        """The MD5 in hex of the object's bytes, of which `found` was told: all of them are read."""
 
-class BlockingStore(Protocol):
-    """The same as plain calls, from any thread, and what only the clean-up asks."""
+
+class PendingUploads(Protocol):
+    """What the clean-up asks, as plain calls from any thread."""
+
+    def pending_uploads(self) -> list[PendingUpload]: ...
+
+    def last_change(self, upload: PendingUpload) -> datetime.datetime: ...
+
+    def abort_upload(self, key: str, upload_id: str) -> None: ...
+
+
+class BlockingStore(PendingUploads, Protocol):
+    """The same for all that is asked of a store."""
 
     def create_upload(self, key: str, content_type: str, content_encoding: str | None) -> str: ...
 
@@ -81,10 +127,10 @@ class BlockingStore(Protocol):
 
     def complete_upload(self, key: str, upload_id: str, parts: Sequence[Part]) -> None: ...
 
-    def abort_upload(self, key: str, upload_id: str) -> None: ...
-
     def head(self, key: str) -> StoredObject | None: ...
 
-    def pending_uploads(self) -> list[PendingUpload]: ...
+    def read(self, key: str, etag: str, take: Callable[[bytes], None]) -> None:
+        """Hand over the bytes as they are stored, piece by piece, if the ETag is still that one.
 
-    def last_change(self, upload: PendingUpload) -> datetime.datetime: ...
+        What `take` raises ends it.
+        """

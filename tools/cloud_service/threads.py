@@ -12,40 +12,20 @@ from typing import TypeVar
 
 from tools.cloud_service.clients import PARALLEL_CALLS
 from tools.cloud_service.plan import Part
+from tools.cloud_service.read_back import Observer, ReadBack
 from tools.cloud_service.store import BlockingStore, StoredObject, StoreError
 
 MAX_IN_HAND = 3 * PARALLEL_CALLS  # those that wait among them
 _Result = TypeVar("_Result")
 
-# told of every call: its name, how long it took, and the store's word if it failed
-Observer = Callable[[str, float, "str | None"], None]
 
+class Threads:
+    """What all calls share."""
 
-class ThreadedStore:
-    """A Store over a BlockingStore."""
-
-    def __init__(self, store: BlockingStore, observe: Observer) -> None:
-        self._store = store
+    def __init__(self, observe: Observer) -> None:
         self._observe = observe
         self._threads = ThreadPoolExecutor(PARALLEL_CALLS, thread_name_prefix="store")
         self._in_hand = 0
-
-    async def create_upload(self, key: str, content_type: str, content_encoding: str | None) -> str:
-        return await self.call(
-            "create_upload", self._store.create_upload, key, content_type, content_encoding
-        )
-
-    async def list_parts(self, key: str, upload_id: str) -> list[Part]:
-        return await self.call("list_parts", self._store.list_parts, key, upload_id)
-
-    async def complete_upload(self, key: str, upload_id: str, parts: Sequence[Part]) -> None:
-        await self.call("complete_upload", self._store.complete_upload, key, upload_id, parts)
-
-    async def abort_upload(self, key: str, upload_id: str) -> None:
-        await self.call("abort_upload", self._store.abort_upload, key, upload_id)
-
-    async def head(self, key: str) -> StoredObject | None:
-        return await self.call("head", self._store.head, key)
 
     async def call(
         self, name: str, function: Callable[..., _Result], *arguments: object
@@ -67,3 +47,32 @@ class ThreadedStore:
         finally:
             self._in_hand -= 1
             self._observe(name, loop.time() - started, failure)
+
+
+class ThreadedStore:
+    """A Store over a BlockingStore."""
+
+    def __init__(self, store: BlockingStore, threads: Threads, read_back: ReadBack) -> None:
+        self._store = store
+        self._call = threads.call
+        self._read_back = read_back
+
+    async def create_upload(self, key: str, content_type: str, content_encoding: str | None) -> str:
+        return await self._call(
+            "create_upload", self._store.create_upload, key, content_type, content_encoding
+        )
+
+    async def list_parts(self, key: str, upload_id: str) -> list[Part]:
+        return await self._call("list_parts", self._store.list_parts, key, upload_id)
+
+    async def complete_upload(self, key: str, upload_id: str, parts: Sequence[Part]) -> None:
+        await self._call("complete_upload", self._store.complete_upload, key, upload_id, parts)
+
+    async def abort_upload(self, key: str, upload_id: str) -> None:
+        await self._call("abort_upload", self._store.abort_upload, key, upload_id)
+
+    async def head(self, key: str) -> StoredObject | None:
+        return await self._call("head", self._store.head, key)
+
+    async def md5(self, key: str, found: StoredObject) -> str:
+        return await self._read_back.md5(key, found)
