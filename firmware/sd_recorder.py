@@ -1,29 +1,43 @@
 """Turns access units into clips on the card.
 
-    source ──access unit──▶ muxer ──8 KiB block──▶ file
+    source ──▶ check ──▶ ring ──▶ muxer ──8 KiB block──▶ file
 
-A clip begins with the first IDR picture after `start` and ends with the last
-unit before `stop`; one that grows too long is split at an IDR, no frame lost.
-A card that fails ends the clip, is reported, and is tried again after a pause
-while recording is still wanted.
+The ring is the pre-roll and the cushion for a slow card. A recording begins with the
+newest IDR picture in it that is as old as the pre-roll, or with the oldest, and ends with
+the last unit before `stop`. With each unit that comes a few are written, so that a
+pre-roll does not hold up the source. Without a ring units are written as they come.
 
-Invariant: `on_clip` is called once for each clip, when its last byte is flushed
-and its file closed, and for nothing else. Every clip's time begins at zero.
+Invariant: a unit that came while recording is written before its place is used again.
 """
 
 import asyncio
-import os
 from hashlib import md5
+from time import ticks_diff
 
 from micropython import const
 
+from annexb import picture_size
 from block_writer import BlockWriter
-from firmware.clip import Clip
+from firmware.clip_series import ClipSeries
+from firmware.clip_writer import ClipWriter
+from firmware.source_keeper import SourceKeeper
+from firmware.unit_check import DROPPED, KEY, OTHER_KEY, UnitCheck
 from mpegts import TsMuxer
+from protocol_error import ProtocolError
 
-_PTS_MASK = (1 << 33) - 1
 _PER_MS = const(90)
-_PAUSE_AFTER_ERROR_90K = const(5 * 90000)
+_CATCH_UP = const(4)  # units that are written for one that comes
+
+
+class _Direct:
+    """Tells of a unit that is in no ring as a ring tells of one in it."""
+
+    begin = 0
+
+    def take(self, unit, pts_90k, is_key):
+        self.buffer, self.end = unit, len(unit)
+        self.pts_90k, self.is_key = pts_90k, is_key
+        return self
 
 
 class SdRecorder:
@@ -31,145 +45,186 @@ class SdRecorder:
         self,
         source,
         *,
+        ring,
         buffer,
-        unix_time,
-        on_started,
-        on_clip,
-        on_error,
-        max_clip_ms,
-        new_path,
-        on_grown=None,
+        on_source,
+        pre_roll_ms,
+        stall_ms,
+        ticks_ms,
+        randbits,
+        on_unit=None,
+        log=print,
+        **clips,
     ):
-        """`buffer` has mpegts.BUFFER_BYTES; `new_path(trigger)` names a clip.
+        """`ring`: a GopRing or None; `buffer` has mpegts.BUFFER_BYTES; `clips` is for ClipSeries.
 
-        on_started(path, trigger, priority), on_clip(Clip), on_error(path, OSError);
-        on_grown(bytes that are on the card for good), after every unit.
+        on_source(error) when the source fails, or gives nothing for `stall_ms`, and None when all
+        is well again; on_unit(size_bytes, is_key, pts_90k) of every unit that can be played.
         """
         self._source = source
-        self._muxer = TsMuxer(buffer)
-        self._writer = BlockWriter(self._muxer.block, new_digest=md5)
-        self._unix_time = unix_time
-        self._on_started = on_started
-        self._on_clip = on_clip
-        self._on_error = on_error
-        self._on_grown = on_grown
-        self._max_clip_90k = max_clip_ms * _PER_MS
-        self._new_path = new_path
-        self._is_wanted = False
-        self._trigger, self._priority = None, 0
-        self._path = None
-        self._failed_90k = None
+        self._ring = ring
+        self._direct = _Direct()
+        muxer = TsMuxer(buffer)
+        self._clip = ClipWriter(muxer, BlockWriter(muxer.block, new_digest=md5))
+        self._clips = ClipSeries(self._clip, **clips)
+        self._check = UnitCheck(muxer.sets, log)
+        self._keeper = SourceKeeper(
+            source,
+            started=self._source_started,
+            take=self._take,
+            failed=self._source_failed,
+            can_play=lambda: self._check.can_play,
+            on_source=on_source,
+            stall_ms=stall_ms,
+            randbits=randbits,
+        )
+        self._on_unit = on_unit
+        self._pre_roll_90k = pre_roll_ms * _PER_MS
+        self._ticks_ms = ticks_ms
+        self._newest_ms = ticks_ms()
 
     @property
     def is_recording(self):
-        return self._path is not None
+        return self._clip.path is not None
 
     @property
     def path(self):
         """The file that is being written, or None."""
-        return self._path
+        return self._clip.path
+
+    @property
+    def dropped_units(self):
+        """How much came from the source that was no access unit."""
+        return self._check.dropped
 
     def start(self, trigger, priority):
-        """Record from the next IDR picture on; of several calls the highest priority counts."""
-        if not (self._is_wanted or self.is_recording) or priority > self._priority:
-            self._trigger, self._priority = trigger, priority
-        self._is_wanted = True
+        """Record, with what the pre-roll has; of several calls the highest priority counts."""
+        self._clips.start(trigger, priority, self._now_90k())
+
+    def switch(self, trigger, priority):
+        """Record as this from the next IDR picture on, in a clip of its own; no frame is lost."""
+        self._clips.switch(trigger, priority, self._now_90k())
 
     def stop(self):
         """End the clip with the unit that came last."""
-        self._is_wanted = False
+        self._clips.stop()
 
     async def run(self):
-        """Serve the source until it ends; OSError and ProtocolError of the source end it, too."""
-        source = self._source
+        """Serve the source until it ends by itself; one that fails is started again."""
         try:
-            await source.start()
-            while True:
-                unit = await source.next()
-                if unit is None:
-                    return
-                await self._take(*unit)
+            await self._keeper.run()
         finally:
             try:
-                self._finish()
+                self._finish_at_once()
             finally:
-                source.stop()
+                self._source.stop()
+
+    def _now_90k(self):
+        """In the time of the units that come; None before the first."""
+        if self._check.pts_90k < 0:
+            return None
+        since_ms = ticks_diff(self._ticks_ms(), self._newest_ms)
+        return self._clips.newest_90k + since_ms * _PER_MS
+
+    def _source_started(self):
+        source = self._source
+        self._check.restart(source.fps)
+        self._clips.picture, self._clips.fps = (source.width, source.height), source.fps
+        if self._ring:
+            self._ring.clear()
+
+    async def _source_failed(self):
+        await self._drain()
+        self._clips.finish()
+        self._settle()
 
     async def _take(self, unit, pts_90k, is_key):
-        if self.is_recording:
-            length_90k = (pts_90k - self._first_90k) & _PTS_MASK
-            if not self._is_wanted or (is_key and length_90k >= self._max_clip_90k):
-                self._finish(pts_90k)
-        if is_key and self._is_wanted and not self.is_recording and self._may_begin(pts_90k):
-            self._begin(pts_90k)
-        if self.is_recording:
-            await self._append(unit, pts_90k, is_key)
-
-    def _may_begin(self, pts_90k):
-        if self._failed_90k is None:
+        """Take what the source gives; whether it was good for anything."""
+        kind = self._check.take(unit, pts_90k, is_key)
+        if kind == DROPPED:
+            return False
+        is_key, pts_90k = kind >= KEY, self._check.pts_90k
+        if self._on_unit:
+            self._on_unit(len(unit), is_key, pts_90k)
+        if self.is_recording and not self._clips.is_wanted:
+            await self._drain()
+            self._clips.finish(pts_90k)
+            self._settle()
+        if kind == OTHER_KEY:
+            await self._change(unit)
+        self._clips.newest_90k, self._newest_ms = pts_90k, self._ticks_ms()
+        ring = self._ring
+        if ring is None or not (
+            ring.push(unit, pts_90k, is_key) or await self._make_room(unit, pts_90k, is_key)
+        ):
+            await self._write(self._direct.take(unit, pts_90k, is_key))
             return True
-        return (pts_90k - self._failed_90k) & _PTS_MASK >= _PAUSE_AFTER_ERROR_90K
+        if not ring.is_read:
+            if self._clips.can_begin(is_key):
+                ring.begin_reading()
+            else:
+                ring.trim(self._pre_roll_90k)
+        for _ in range(_CATCH_UP):
+            if not ring.take():
+                break
+            await self._write(ring)
+        return True
 
-    def _begin(self, pts_90k):
-        self._path = self._new_path(self._trigger)
-        self._first_90k = self._last_90k = pts_90k
-        self._frames = 0
-        self._started_unix = self._unix_time()
-        self._muxer.restart()
-        try:
-            self._writer.open(self._path)
-        except OSError as error:
-            return self._fail(error)
-        self._failed_90k = None
-        self._on_started(self._path, self._trigger, self._priority)
+    async def _make_room(self, unit, pts_90k, is_key):
+        """Write until the ring takes the unit; False if it is larger than the ring."""
+        ring = self._ring
+        while ring.take():
+            await self._write(ring)
+            if ring.push(unit, pts_90k, is_key):
+                return True
+        ring.pass_by()
+        return False
 
-    async def _append(self, unit, pts_90k, is_key):
-        self._muxer.feed(unit, (pts_90k - self._first_90k) & _PTS_MASK, is_key)
-        self._last_90k = pts_90k
-        self._frames += 1
+    async def _drain(self):
+        ring = self._ring
+        while ring and ring.take():
+            await self._write(ring)
+
+    async def _change(self, unit):
+        """Another picture begins: what is kept of the old one is no pre-roll of it."""
+        await self._drain()
+        self._check.adopt(unit)
         try:
-            while self._muxer.fill():
-                self._writer.write_block()
+            self._clips.change(picture_size(unit))
+        except ProtocolError:
+            self._clips.change((self._source.width, self._source.height))
+        if self._ring:
+            self._ring.pass_by()
+
+    async def _write(self, taken):
+        self._clips.feed(taken)
+        try:
+            while self._clips.write_block():
                 await asyncio.sleep_ms(0)  # an IDR picture may be many blocks
         except OSError as error:
-            return self._fail(error)
-        if self._on_grown:
-            self._on_grown(self._writer.flushed_bytes)
+            self._clips.fail(error)
+        self._settle()
 
-    def _finish(self, end_90k=None):
-        """Close the clip, if there is one; `end_90k` is when its last frame ended, if known."""
-        if not self.is_recording:
-            return
-        if end_90k is None:
-            end_90k = self._last_90k + 90000 // self._source.fps
+    def _settle(self):
+        self._clips.look_up()
+        ring = self._ring
+        if ring and ring.is_read and not self.is_recording:
+            ring.end_reading()  # nobody reads when nothing is recorded
+
+    def _finish_at_once(self):
+        """Write all there is without giving way, and what was being written first."""
+        ring = self._ring
+        self._write_at_once()
+        while ring and self.is_recording and ring.take():
+            self._clips.feed(ring)
+            self._write_at_once()
+        self._clips.finish()
+        self._settle()
+
+    def _write_at_once(self):
         try:
-            while self._muxer.fill():  # if the task was cancelled within a unit
-                self._writer.write_block()
-            size_bytes, digest = self._writer.close(self._muxer.tail_bytes)
-            if self._frames == 0:
-                os.remove(self._path)
+            while self._clips.write_block():
+                pass
         except OSError as error:
-            return self._fail(error)
-        duration_90k = (end_90k - self._first_90k) & _PTS_MASK
-        clip = Clip(
-            self._path,
-            size_bytes,
-            digest,
-            self._trigger,
-            self._priority,
-            self._started_unix,
-            duration_90k // _PER_MS,
-            self._frames,
-            self._source.width,
-            self._source.height,
-            self._source.fps,
-        )
-        self._path = None
-        if clip.frames:
-            self._on_clip(clip)
-
-    def _fail(self, error):
-        """What is flushed stays on the card and is found at the next start of the camera."""
-        path, self._path = self._path, None
-        self._failed_90k = self._last_90k
-        self._on_error(path, error)
+            self._clips.fail(error)
+        self._settle()

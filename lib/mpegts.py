@@ -9,7 +9,7 @@
 Before an IDR unit come PAT and PMT, and in it SPS and PPS if it has none itself.
 Feed access units and write the block each time that `fill()` says it is full:
 
-    muxer.feed(unit, pts_90k, is_key)
+    muxer.feed(buffer, begin, end, pts_90k, is_key)
     while muxer.fill():
         file.write(muxer.block)
 
@@ -23,11 +23,11 @@ Pure: no IO.
 from micropython import RingIO, const
 
 import psi
-from annexb import PPS, SPS, START_CODE_BYTES, find_nal, is_slice, nal_begin, nal_type
+from annexb import find_nal, nal_begin
+from parameter_sets import ParameterSets
 from ts_slots import Slots
 
 _AUD = const(9)
-_SETS = (SPS, PPS)
 PACKET_BYTES = const(188)
 _PACKET = const(188)
 _PAYLOAD = const(184)
@@ -50,9 +50,11 @@ _MAX_GAP_90K = const(90000)  # beyond, or backwards, a new time base begins
 # unit delimiter for slices of all types.
 _FIRST = bytes(4) + b"\x07" + bytes(7)
 _PES = b"\x00\x00\x01\xe0\x00\x00\x84\x80\x05" + bytes(5) + b"\x00\x00\x00\x01\x09\xf0"
+_FLAGS_AT = const(5)
 _CLOCK_BYTES = const(8)
 _HEAD_BYTES = const(28)
-_MAX_SETS_BYTES = const(184 - 28)  # all that is ours must go into the first packet
+_FIRST_SETS_BYTES = const(184 - 28)  # of the parameter sets in the first packet
+_MAX_SETS_BYTES = const(4 * 184 - 28)
 
 _UNIT_START = const(0x40)  # in the packet header
 _ADAPTATION_FIELD = const(0x20)
@@ -75,44 +77,52 @@ class TsMuxer:
         self.block = self._out[:BLOCK_BYTES]
         self._carry = self._out[:_OVERHANG_BYTES], self._out[BLOCK_BYTES:]
         self._slots = Slots(RingIO(_RUN * _PAYLOAD), _RUN)
+        self._write = self._slots.write
         self._tables = psi.pat_packet(), psi.pmt_packet()
         self._clock = bytearray(_CLOCK + _STUFFING[8:])
         self._head = bytearray(_FIRST + _PES + bytes(_MAX_SETS_BYTES))
-        self._sets = memoryview(self._head)[4 + _HEAD_BYTES + 1 :]
-        self._sets_bytes = 0
+        sets = memoryview(self._head)[4 + _HEAD_BYTES :]
+        self.sets = ParameterSets(sets, _FIRST_SETS_BYTES, _PAYLOAD)
         self.restart()
 
     def restart(self):
         """Begin a new stream in an empty block. The last SPS and PPS stay known."""
-        self.tail_bytes = 0  # bytes of the block that `fill()` did not ask to write; ends a file
-        self._is_full = False
+        self.empty()
         self._pcr = -1
-        self._unit = b""
-        self._end = self._left = 0
         self._slots.counter = 0
         for packet in self._tables:
             packet[3] = 0x10
 
-    def feed(self, unit, pts_90k, is_key):
-        """Take one Annex-B access unit, which must stay in place until `fill()` gives False.
+    def empty(self):
+        """Begin another file, in which the stream goes on."""
+        self.tail_bytes = 0  # bytes of the block that `fill()` did not ask to write; ends a file
+        self._is_full = False
+        self._unit = b""
+        self._begin = self._end = self._left = 0
+
+    def show_time(self, pts_90k):
+        """Let the clock come close to the time of a unit that will begin another file."""
+        self._catch_up(pts_90k & _CLOCK_MASK)
+
+    def feed(self, unit, begin, end, pts_90k, is_key):
+        """Take the Annex-B access unit in unit[begin:end], which stays there until `fill()` gives False.
 
         The stream's clock (PCR) shows `pts_90k` when the unit arrives, and the unit is to be
         shown PTS_DELAY_90K later.
         """
         self._unit = unit
-        self._end = self._left = len(unit)
-        if unit[4 if unit[2] == 0 else 3] & 0x1F == _AUD:
-            self._left -= _delimiter_bytes(unit)
+        self._begin = begin
+        self._end = end
+        self._left = end - begin
+        if unit[begin + (4 if unit[begin + 2] == 0 else 3)] & 0x1F == _AUD:
+            self._skip_delimiter()
         pts_90k &= _CLOCK_MASK
         if 0 <= pts_90k - self._pcr <= _MAX_PCR_STEP_90K:
-            flags = _PCR_FLAG
+            self._head[_FLAGS_AT] = _PCR_FLAG
         else:
-            flags = self._catch_up(pts_90k)
+            self._head[_FLAGS_AT] = self._catch_up(pts_90k)
         self._pcr = pts_90k
-        if is_key:
-            self._begin(flags | _IDR_FLAG, self._begin_idr(unit))
-        else:
-            self._begin(flags, _HEAD_BYTES)
+        self._put_first(self._begin_idr() if is_key else _HEAD_BYTES)
 
     def fill(self):
         """Pack on until the block is full (True: write it) or the access unit is in it (False)."""
@@ -127,22 +137,20 @@ class TsMuxer:
         self._is_full = is_full = at >= BLOCK_BYTES
         return is_full
 
-    def _begin(self, flags, size):
+    def _put_first(self, size):
         """Write what precedes the unit: `size` bytes, and stuffing if the unit is that short."""
         head = self._head
-        head[5] = flags
-        _write_pcr(head, self._pcr)
-        _write_pts(head, self._pcr + PTS_DELAY_90K)
+        _write_times(head, self._pcr)
         stuffing = _PAYLOAD - size - self._left
         if stuffing > 0:
             head[4] = _CLOCK_BYTES - 1 + stuffing
-            self._slots.write(head, 4, _CLOCK_BYTES)
+            self._write(head, 4, _CLOCK_BYTES)
             head[4] = _CLOCK_BYTES - 1
-            self._slots.write(_STUFFING, stuffing)
-            self._slots.write(head, 4 + _CLOCK_BYTES, size - _CLOCK_BYTES)
+            self._write(_STUFFING, stuffing)
+            self._write(head, 4 + _CLOCK_BYTES, size - _CLOCK_BYTES)
             size += stuffing
         else:
-            self._slots.write(head, 4, size)
+            self._write(head, 4, size)
         self.tail_bytes = self._put_run(self.tail_bytes, size)
 
     def _put_run(self, at, begun):
@@ -155,7 +163,7 @@ class TsMuxer:
         if count > _RUN:
             count = _RUN
         size = count * _PAYLOAD - begun
-        self._slots.write(self._unit, self._end - rest, size)
+        self._write(self._unit, self._end - rest, size)
         rest -= size
         if 0 < rest < _PAYLOAD and count < _RUN:
             self._slots.write_rest(self._unit, self._end - rest, rest)
@@ -183,52 +191,33 @@ class TsMuxer:
         packet[3] = 0x20 | (self._slots.counter - 1) & 15  # without payload it stands still
         while gap > _MAX_PCR_STEP_90K:
             gap -= _MAX_PCR_STEP_90K
-            _write_pcr(packet, (pcr - gap) & _CLOCK_MASK)
+            self._pcr = (pcr - gap) & _CLOCK_MASK
+            _write_pcr(packet, self._pcr)
             self._put(packet)
         return _PCR_FLAG
 
-    def _begin_idr(self, unit):
+    def _begin_idr(self):
         """Put out the tables; returns how many bytes of ours come before the unit."""
+        self._head[_FLAGS_AT] |= _IDR_FLAG
         for packet in self._tables:
             self._put(packet)
             packet[3] = 0x10 | (packet[3] + 1) & 15
-        if self._keep_parameter_sets(unit):
+        sets = self.sets
+        if sets.find(self._unit, self._begin, self._end):
+            sets.keep(self._unit)
             return _HEAD_BYTES
-        return _HEAD_BYTES + self._sets_bytes
+        return _HEAD_BYTES + sets.size_bytes
+
+    def _skip_delimiter(self):
+        """The unit's own delimiter makes way for ours."""
+        at = find_nal(self._unit, self._begin + 4, self._end)
+        if at >= 0:
+            self._left = self._end - nal_begin(self._unit, at)
 
     def _put(self, packet):
         at = self.tail_bytes
         self._out[at : at + _PACKET] = packet
         self.tail_bytes = at + _PACKET
-
-    def _keep_parameter_sets(self, unit):
-        """Remember the SPS and PPS before an IDR picture; False if it does not have both."""
-        at = find_nal(unit, 0, self._end)
-        while at >= 0 and nal_type(unit, at) != SPS:
-            if is_slice(nal_type(unit, at)):
-                return False
-            at = find_nal(unit, at + START_CODE_BYTES, self._end)
-        begin, kind = at, SPS
-        while at >= 0 and nal_type(unit, at) in _SETS:
-            kind = nal_type(unit, at)
-            at = find_nal(unit, at + START_CODE_BYTES, self._end)
-        if kind == PPS:
-            self._keep(unit, begin, at)
-        return kind == PPS
-
-    def _keep(self, unit, begin, at):
-        """Copy parameter sets to after a zero byte; if too long for a first packet, keep none."""
-        stop = nal_begin(unit, at) if at >= 0 else self._end
-        self._sets_bytes = 0
-        if stop - begin <= len(self._sets):
-            self._slots.write(unit, begin, stop - begin)
-            self._sets_bytes = 1 + self._slots.take(self._sets)
-
-
-def _delimiter_bytes(unit):
-    """Length of the unit's own delimiter, which makes way for ours."""
-    at = find_nal(unit, 4, len(unit))
-    return nal_begin(unit, at) if at >= 0 else 0
 
 
 def _write_pcr(packet, pcr):
@@ -240,10 +229,16 @@ def _write_pcr(packet, pcr):
     packet[10] = (pcr & 1) << 7 | 0x7E
 
 
-def _write_pts(head, pts):
-    """33 bits of 90 kHz between marker bits (2.4.3.7)."""
-    head[21] = 0x21 | pts >> 29 & 0x0E
-    head[22] = pts >> 22 & 0xFF
-    head[23] = pts >> 14 & 0xFE | 1
-    head[24] = pts >> 7 & 0xFF
-    head[25] = (pts & 0x7F) << 1 | 1
+def _write_times(head, pcr):
+    """PCR, and PTS: 33 bits of 90 kHz between marker bits (2.4.3.7)."""
+    head[6] = pcr >> 25
+    head[7] = pcr >> 17 & 0xFF
+    head[8] = pcr >> 9 & 0xFF
+    head[9] = pcr >> 1 & 0xFF
+    head[10] = (pcr & 1) << 7 | 0x7E
+    pcr += PTS_DELAY_90K
+    head[21] = 0x21 | pcr >> 29 & 0x0E
+    head[22] = pcr >> 22 & 0xFF
+    head[23] = pcr >> 14 & 0xFE | 1
+    head[24] = pcr >> 7 & 0xFF
+    head[25] = (pcr & 0x7F) << 1 | 1

@@ -57,17 +57,26 @@ class Rig:
     def __init__(self, source, max_clip_ms=60000):
         self.source = source
         self.folder = tmp_dir()
-        self.started, self.clips, self.errors = [], [], []
+        self.started, self.clips, self.errors, self.sources = [], [], [], []
+        self.raised = []
         self.names = 0
         self.recorder = SdRecorder(
             source,
+            ring=None,
             buffer=bytearray(BUFFER_BYTES),
             unix_time=lambda: 1752244800 + source.number,
             on_started=lambda *facts: self.started.append(facts),
+            on_raised=lambda *facts: self.raised.append(facts),
             on_clip=self.on_clip,
             on_error=lambda path, error: self.errors.append((path, error.errno)),
+            on_source=self.sources.append,
+            may_record=lambda priority: True,
             max_clip_ms=max_clip_ms,
+            pre_roll_ms=0,
+            stall_ms=5000,
             new_path=self.new_path,
+            ticks_ms=lambda: 0,
+            randbits=lambda count: 0,
         )
 
     def new_path(self, trigger):
@@ -94,8 +103,8 @@ def read(path):
         return file.read()
 
 
-def numbers_in(path):
-    """The frames in a clip, by the number that fills each of them; checks that time begins at 0."""
+def numbers_in(path, before=0):
+    """The frames in a clip, by the number that fills each of them; `before`: frames in earlier parts."""
     content = read(path)
     eq(len(content) % 188, 0)
     found, pcrs = [], []
@@ -104,12 +113,18 @@ def numbers_in(path):
         if packet[1] == 0x41:
             pcrs.append((packet[6] << 24 | packet[7] << 16 | packet[8] << 8 | packet[9]) * 2)
             found.append(packet[187] - 1)
-    eq(pcrs, [i * FRAME_90K for i in range(len(pcrs))], "a clip's own time")
+    eq(pcrs, [(before + i) * FRAME_90K for i in range(len(pcrs))], "the recording's own time")
     return found
 
 
 def frames_of(rig):
-    return [numbers_in(clip.path) for clip in rig.clips]
+    found, before = [], 0
+    for clip in rig.clips:
+        if clip.part == 0:
+            before = 0
+        found.append(numbers_in(clip.path, before))
+        before += clip.frames
+    return found
 
 
 async def test_a_clip_is_from_the_first_idr_after_start_to_the_last_unit_before_stop():
@@ -125,6 +140,7 @@ async def test_a_clip_is_from_the_first_idr_after_start_to_the_last_unit_before_
         (rig.path(1),) + MOTION + (1752244811,),
     )
     eq((clip.duration_ms, clip.frames, clip.width, clip.height, clip.fps), (1500, 15, 640, 272, 10))
+    eq((clip.pre_roll_ms, clip.part), (0, 0))
     eq((rig.errors, rig.recorder.is_recording, source.calls), ([], False, ["start", "stop"]))
 
 
@@ -170,6 +186,7 @@ async def test_of_several_starts_the_highest_priority_counts():
     await rig.recorder.run()
     eq([(clip.trigger, clip.priority) for clip in rig.clips], [ALERT, MOTION])
     eq([trigger for _, trigger, _ in rig.started], ["motion_detection", "motion_detection"])
+    eq(rig.raised, [(rig.path(1),) + ALERT])
     eq(frames_of(rig), [list(range(15)), list(range(30, 35))])
 
 
@@ -232,13 +249,13 @@ async def test_others_run_between_the_blocks_of_a_large_unit():
             turns[0] += 1
             await asyncio.sleep_ms(0)
 
-    write_block = rig.recorder._writer.write_block
+    write_block = rig.recorder._clip._writer.write_block
 
     def noted(*args):
         writes.append(turns[0])
         return write_block(*args)
 
-    rig.recorder._writer.write_block = noted
+    rig.recorder._clip._writer.write_block = noted
     task = asyncio.create_task(other())
     await rig.recorder.run()
     task.cancel()
@@ -281,6 +298,10 @@ class CardFile:
         self.card.note()
         return self.file.write(data)
 
+    def seek(self, position):
+        self.card.note()
+        return self.file.seek(position)
+
     def flush(self):
         self.card.note()
         self.file.flush()
@@ -291,14 +312,15 @@ class CardFile:
 
 
 async def test_a_card_error_ends_the_clip_is_reported_and_recording_goes_on_later():
-    # Calls of the card: open, then a block of 8 KiB every 19 frames, in the end a tail and a flush.
-    for fail, failed_at in ((0, 0), (1, 18)):
+    # Calls of the card: open, a block of 8 KiB every 19 frames, every two seconds part of one and a flush.
+    for fail, failed_at in ((0, 0), (1, 18), (2, 20), (3, 20), (4, 20)):
         source = Source(100)
         rig = Rig(source)
         source.script = {0: rig.start(), 95: rig.stop}
         with Card(fail) as card:
             await rig.recorder.run()
         eq(rig.errors, [(rig.path(1), EIO)])
+        eq([path for path, _, _ in rig.started], [rig.path(1), rig.path(2)])
         later = (failed_at + 50 + GOP - 1) // GOP * GOP  # the first IDR after five seconds
         eq(frames_of(rig), [list(range(later, 95))], "card call %d fails" % fail)
         eq([clip.path for clip in rig.clips], [rig.path(2)])
@@ -324,16 +346,16 @@ async def test_a_card_that_stays_broken_is_tried_every_five_seconds():
     rig.recorder.start(*MOTION)
     with Card(*range(99)):
         await rig.recorder.run()
-    eq((len(rig.errors), rig.clips, rig.started), (4, [], []))
+    eq((len(rig.errors), rig.clips), (4, []))
+    eq([path for path, _, _ in rig.started], [path for path, _ in rig.errors])
 
 
-async def test_a_clip_without_a_frame_leaves_no_file():
-    class NoUnit(Source):
-        async def next(self):
-            return b"", 0, True
+async def test_a_clip_that_nothing_came_into_is_a_failed_one():
+    def refuse(path, trigger, priority):
+        raise MemoryError
 
-    rig = Rig(NoUnit(1))
-    rig.source.number = 0
+    rig = Rig(Source(5))
+    rig.recorder._clips._on_started = refuse
     rig.recorder.start(*MOTION)
-    await raises_async(IndexError, rig.recorder.run())
-    eq((rig.clips, rig.errors, exists(rig.path(1))), ([], [], False))
+    await raises_async(MemoryError, rig.recorder.run())
+    eq((rig.clips, rig.errors, exists(rig.path(1))), ([], [(rig.path(1), EIO)], False))

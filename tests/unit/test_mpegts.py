@@ -34,7 +34,7 @@ def mux(frames, muxer=None):
     muxer = muxer or TsMuxer(bytearray(BUFFER_BYTES))
     blocks = []
     for unit, pts_90k, is_key in frames:
-        muxer.feed(unit, pts_90k, is_key)
+        muxer.feed(unit, 0, len(unit), pts_90k, is_key)
         while muxer.fill():
             blocks.append(bytes(muxer.block))
     assert muxer.tail_bytes < BLOCK_BYTES, muxer.tail_bytes
@@ -221,14 +221,62 @@ def test_the_latest_parameter_sets_are_put_in():
     eq(payload_of(plain, True, muxer), OUR_AUD + other + plain)
 
 
-def test_parameter_sets_too_long_for_a_first_packet_are_not_put_in():
+def test_parameter_sets_longer_than_a_first_packet():
+    """They come in whole packets; the zero bytes that fill them belong to no NAL unit."""
+    for size in (100, 155, 156, 157, 339, 340, 600, 706, 707):
+        sets = SPS + b"\x77" * (size - len(SPS + PPS) + 1) + PPS
+        for plain in (
+            picture(100, b"\x65"),
+            picture(9000, b"\x65"),
+            AUD + SEI + picture(9, b"\x65"),
+        ):
+            muxer = TsMuxer(bytearray(BUFFER_BYTES))
+            mux([(sets + plain, 0, True)], muxer)
+            got = payload_of(plain, True, muxer)
+            rest = plain[len(AUD) :] if plain[:6] == AUD else plain
+            eq(got[: len(OUR_AUD + sets)], OUR_AUD + sets, "%d bytes" % size)
+            zeros = len(got) - len(OUR_AUD + sets + rest)
+            eq(got[len(OUR_AUD + sets) :], bytes(zeros) + rest, "%d bytes" % size)
+            eq(zeros, 0 if size < 156 else -(28 + 1 + size) % 184, "%d bytes" % size)
+
+
+def test_parameter_sets_that_nothing_has_room_for_are_not_put_in():
     plain = picture(100, b"\x65")
-    for extra, is_put_in in ((136, True), (137, False)):
-        long_sps = SPS + b"\x77" * extra
+    muxer = TsMuxer(bytearray(BUFFER_BYTES))
+    mux([(SPS + PPS + plain, 0, True), (SPS + b"\x77" * 700 + PPS + plain, 0, True)], muxer)
+    eq(payload_of(plain, True, muxer), OUR_AUD + plain, "the ones before would be wrong")
+
+
+def test_a_stream_goes_on_in_another_file():
+    for count, step_90k in ((60, FRAME_90K), (10, 45000), (4, 90000), (3, 90001)):
+        frames = [
+            (idr(3000 + i) if i % 2 == 0 else picture(500 + i), i * step_90k, i % 2 == 0)
+            for i in range(count)
+        ]
         muxer = TsMuxer(bytearray(BUFFER_BYTES))
-        mux([(long_sps + PPS + plain, 0, True)], muxer)
-        expected = OUR_AUD + (long_sps + PPS if is_put_in else b"") + plain
-        eq(payload_of(plain, True, muxer), expected, "%d bytes more" % extra)
+        files = []
+        for at in range(0, count, 2):
+            if at:
+                muxer.show_time(frames[at][1])
+                while muxer.fill():
+                    files[-1] += bytes(muxer.block)
+                files[-1] += bytes(muxer.block[: muxer.tail_bytes])
+                muxer.empty()
+            files.append(b"")
+            for unit, pts_90k, is_key in frames[at : at + 2]:
+                muxer.feed(unit, 0, len(unit), pts_90k, is_key)
+                while muxer.fill():
+                    files[-1] += bytes(muxer.block)
+        files[-1] += bytes(muxer.block[: muxer.tail_bytes])
+        whole = Demuxer(files)
+        eq([unit.payload for unit in whole.units], [OUR_AUD + frame[0] for frame in frames])
+        eq([unit.pcr for unit in whole.units], [frame[1] for frame in frames])
+        eq([unit.is_new_time_base for unit in whole.units[1:]], [step_90k > 90000] * (count - 1))
+        steps = [b - a for a, b in zip(whole.pcrs, whole.pcrs[1:])]
+        assert step_90k > 90000 or (0 < min(steps) and max(steps) <= 9000), steps
+        for file in files:
+            eq(len(file) % 188, 0)
+            eq(file[:4][:3], b"\x47\x40\x00", "a file begins with its tables")
 
 
 def pcr_steps(*pts_90k):
@@ -272,7 +320,7 @@ def test_restart_begins_a_stream_that_stands_alone():
     first = mux(frames, muxer)
     muxer.restart()
     eq(mux(frames, muxer), first)
-    muxer.feed(picture(50000), 0, False)  # given up half-way
+    muxer.feed(picture(50000), 0, 50000, 0, False)  # given up half-way
     assert muxer.fill()
     muxer.restart()
     eq(mux(frames, muxer), first)
@@ -305,7 +353,7 @@ def test_muxing_allocates_nothing():
     try:
         for _ in range(20):
             for unit in units:
-                muxer.feed(unit, pts_90k, unit is key or unit is plain_key)
+                muxer.feed(unit, 0, len(unit), pts_90k, unit is key or unit is plain_key)
                 while muxer.fill():
                     blocks += 1
                 pts_90k += 18000  # 5 fps: PCR in between as well

@@ -53,11 +53,12 @@ def mux(source, target, new_digest=None):
     writer.open(target)
     total = pts_90k = 0
     for unit, is_key in source:
-        muxer.feed(unit, pts_90k, is_key)
+        n = len(unit)
+        muxer.feed(unit, 0, n, pts_90k, is_key)
         while muxer.fill():
             writer.write_block()
         pts_90k += FRAME_90K
-        total += len(unit)
+        total += n
     writer.close(muxer.tail_bytes)
     return total
 
