@@ -1,5 +1,7 @@
 """Motion as a state machine: from a level that flickers to one event.
 
+    pin --steady for debounce--> level
+
     quiet --level high for hold_off--> moving --level low for post_roll--> quiet
                                                      (then deaf for cool_down)
 
@@ -11,6 +13,28 @@ Pure: no IO.
 
 STARTED = "started"
 STOPPED = "stopped"
+
+
+class Debounce:
+    """The level of a pin without its glitches, high ones and low ones; low at first."""
+
+    def __init__(self, steady_ms, ticks_diff):
+        self._steady_ms = steady_ms
+        self._ticks_diff = ticks_diff
+        self._level = False
+        self._since = None  # when the pin left the level
+
+    def update(self, pin, now_ms):
+        """The level, given the pin now; it follows a pin that was seen the same for `steady_ms`."""
+        pin = bool(pin)
+        if pin == self._level:
+            self._since = None
+            return self._level
+        if self._since is None:
+            self._since = now_ms
+        if self._ticks_diff(now_ms, self._since) >= self._steady_ms:
+            self._level, self._since = pin, None
+        return self._level
 
 
 class MotionDetector:

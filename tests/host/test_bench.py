@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from tools.bench.interpreter import MeasurementFailed
+from tools.bench.motion import Verdict, judge, spans
 from tools.bench.report import Row, Target, table, write_json
 
 bench = importlib.import_module("tools.bench.__main__")
@@ -118,3 +119,47 @@ def test_ids_choose(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert run(monkeypatch, tmp_path, {"P9": broken, "P0": missed}, "P0") == (0, ["P0"])
     with pytest.raises(SystemExit, match="2"):
         run(monkeypatch, tmp_path, {"P0": missed}, "P8")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([], []),
+        ([5], [(1, 4)]),
+        ([5, 10], [(1, 2)]),
+        ([0, 10, 15], [(0, 2), (3, 4)]),
+    ],
+)
+def test_spans_of_motion_from_the_pictures_where_it_changes(
+    changes: list[int], expected: list[tuple[float, float]]
+) -> None:
+    assert spans(changes, pictures=20, per_sec=5) == expected
+
+
+MARKED = [(10.0, 14.0), (20.0, 22.0)]  # less half a second at either end: 3 s and 1 s
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (MARKED, Verdict(1, 1, 2, 2, 0)),
+        ([(10.4, 14.4), (19.6, 21.6)], Verdict(1, 1, 2, 2, 0)),
+        ([(10.0, 14.0)], Verdict(1, 0.75, 1, 2, 0)),
+        ([(10.0, 22.0)], Verdict(4 / 9, 1, 2, 2, 0)),
+        ([(0.0, 30.0)], Verdict(4 / 26, 1, 2, 2, 0)),
+        ([(2.0, 3.0), (10.0, 12.0), (20.0, 22.0)], Verdict(2.5 / 3.5, 2.5 / 4, 2, 2, 1)),
+        ([(14.2, 14.4)], Verdict(0, 0, 0, 2, 0)),
+        ([(15.0, 15.1)], Verdict(0, 0, 0, 2, 1)),
+        ([], Verdict(0, 0, 0, 2, 0)),
+    ],
+)
+def test_motion_is_judged_by_time_and_by_event(
+    seen: list[tuple[float, float]], expected: Verdict
+) -> None:
+    verdict = judge(MARKED, seen, seconds=30)
+    assert (verdict.precision, verdict.recall) == pytest.approx(
+        (expected.precision, expected.recall)
+    )
+    assert verdict.found == expected.found
+    assert verdict.marked == expected.marked
+    assert verdict.false_alarms == expected.false_alarms

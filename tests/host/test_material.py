@@ -6,7 +6,8 @@ import subprocess
 import pytest
 
 from tools import material
-from tools.material import MaterialError, convert, footage
+from tools.film import FILMS, FPS, Film, Light, Part, frames, graph, marks
+from tools.material import RATES, MaterialError, convert, footage
 
 SLICE, IDR, SPS, PPS = 1, 5, 7, 8
 
@@ -48,7 +49,7 @@ def encode(target, *options, rate="10", size="320x240"):
 )
 def test_footage_is_as_the_boards_encoder_makes_it(name, fps, width, height, frames):
     made = footage(name)
-    assert made[1:] == (fps, width, height, frames)
+    assert made[1:5] == (fps, width, height, frames)
     assert (made.width % 16, made.height % 16) == (0, 0)
     units = access_units(made.h264)
     assert len(units) == frames
@@ -106,7 +107,7 @@ def test_h264_that_replay_can_pace_is_copied(tmp_path):
 def test_anything_else_is_encoded_anew(tmp_path, suffix, options, rate, size, expected):
     source = encode(tmp_path / f"in.{suffix}", *options, rate=rate, size=size)
     made = convert(source, tmp_path / "out.h264")
-    assert made[1:] == expected
+    assert made[1:5] == expected
     assert ffprobe(made.h264, "profile", "has_b_frames", "refs") == "Constrained Baseline,0,1"
     assert access_units(made.h264)[0] == [SPS, PPS, IDR]
 
@@ -125,3 +126,59 @@ def test_the_command_says_what_it_made(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["material", "convert", str(source), str(target)])
     assert material.main() == 0
     assert "320x240, 10 fps, 20 frames" in capsys.readouterr().out
+
+
+STILL = Part(5, 5, held=2, moves=False)
+
+
+@pytest.mark.parametrize(
+    ("parts", "count", "expected"),
+    [
+        ((STILL,), 51, []),
+        ((Part(0, 24),), 25, [(0, 1)]),
+        ((STILL, Part(0, 24), Part(24, 0), STILL), 152, [(51 / 25, 101 / 25)]),
+        ((Part(9, 0, held=1), STILL, Part(0, 9)), 96, [(0, 0.4), (86 / 25, 96 / 25)]),
+        ((Part(0, 9, held=1, moves=False), Part(0, 9)), 45, [(35 / 25, 45 / 25)]),
+    ],
+)
+def test_marks_follow_from_the_parts(parts, count, expected):
+    film = Film("bikes.mp4", parts, noise=1)
+    assert frames(film) == count
+    assert marks(film) == expected
+
+
+def brightness(path):
+    """The mean grey of every picture."""
+    told = "signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=-"
+    command = ["ffmpeg", "-v", "error", "-i", str(path), "-vf", told, "-f", "null", "-"]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [float(mean) for mean in re.findall(r"YAVG=(\S+)", printed)]
+
+
+def test_a_film_moves_and_is_lit_as_it_says(tmp_path, monkeypatch):
+    footage("bikes")  # so that the clips are there
+    (tmp_path / "clips").symlink_to(material.TARGET / "clips")
+    monkeypatch.setattr(material, "TARGET", tmp_path)
+    parts = (Part(216, 216, held=2, moves=False), Part(213, 187), Part(187, 213))
+    film = Film("bikes.mp4", parts, noise=2, lights=(Light(0.8, 1.4, 0.5, 0.04),))
+    recipe = material.Recipe("bikes.mp4", FPS, 0, RATES["quality"], film)
+    monkeypatch.setitem(material.RECIPES, "short", recipe)
+    made = footage("short")
+    assert made[1:5] == (25, 640, 272, frames(film))
+    assert all(unit in ([SPS, PPS, IDR], [SLICE]) for unit in access_units(made.h264))
+    grey = brightness(made.h264)
+    assert abs(grey[0] - grey[19]) <= 1 and abs(grey[0] - grey[45]) <= 1
+    assert abs(grey[30] - grey[0] / 2) <= 3, "half the light"
+    walking = grey[51:]
+    assert min(walking) < grey[0] - 5, "a man in black is in the picture"
+    assert max(abs(a - b) for a, b in zip(walking, reversed(walking), strict=True)) <= 2
+
+
+def test_films_have_stillness_to_learn_from_and_motion_to_find():
+    for name, film in FILMS.items():
+        seconds = frames(film) / FPS
+        spans = marks(film)
+        assert len(spans) >= 3 and spans[0][0] >= 10, name
+        assert 0.03 < sum(end - begin for begin, end in spans) / seconds < 0.5, name
+        assert all(f"{name}_{kind}" in material.RECIPES for kind in RATES)
+        assert graph(film).count("trim=") == len(film.parts)

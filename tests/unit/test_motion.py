@@ -1,7 +1,7 @@
 """The motion state machine, told as stories of (time, level, expected event)."""
 
 from harness import eq
-from motion import STARTED, STOPPED, MotionDetector
+from motion import STARTED, STOPPED, Debounce, MotionDetector
 
 _PERIOD = 1 << 30
 
@@ -41,3 +41,20 @@ def test_ticks_may_wrap():
     story = ((0, 1, None), (100, 1, STARTED), (110, 0, None), (210, 0, STOPPED))
     for start_ms in (_PERIOD - 50, _PERIOD - 150):
         play(story, start_ms, hold_off_ms=100, post_roll_ms=100)
+
+
+def test_a_pin_counts_when_it_was_steady():
+    glitch_up = ((0, 1, 0), (40, 1, 0), (49, 0, 0), (50, 1, 0), (99, 1, 0), (100, 1, 1))
+    glitch_down = ((110, 0, 1), (150, 1, 1), (160, 0, 1), (209, 0, 1), (210, 0, 0), (220, 1, 0))
+    rare_looks = ((0, 1, 0), (500, 1, 1), (900, 0, 1), (1000, 1, 1))
+    for steady_ms, story in (
+        (50, glitch_up + glitch_down),
+        (50, rare_looks),
+        (0, ((0, 1, 1), (1, 0, 0), (2, 1, 1))),
+        (1, ((0, 0, 0), (1, 1, 0), (2, 1, 1))),
+    ):
+        for start_ms in (0, _PERIOD - 30, _PERIOD - 75):
+            debounce = Debounce(steady_ms, _ticks_diff)
+            for at_ms, pin, expected in story:
+                level = debounce.update(pin, (start_ms + at_ms) % _PERIOD)
+                eq(level, bool(expected), "%d ms, at %d ms" % (steady_ms, at_ms))

@@ -14,6 +14,7 @@ from tools.bench import (
     body_loop,
     job_queue,
     latency,
+    motion,
     muxer,
     presign_service,
     size,
@@ -35,6 +36,8 @@ MEASUREMENTS = {
     "P8": presign_service.measure,
     "P9": size.measure,
     "P10": small_heap.measure,
+    "M1": motion.measure_sizes,
+    "M2": motion.measure_luma,
 }
 
 
