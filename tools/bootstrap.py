@@ -28,7 +28,7 @@ PYTHON = os.path.realpath(sys.executable)
 TYPINGS = ROOT / "build" / "typings"
 STATE = ROOT / "build" / "setup"
 
-# Debian package, the command it brings, the goals that run it.
+# Debian package, the command it brings (or a file, from the root on), the goals that run it.
 APT_PACKAGES = (
     ("mosquitto", "mosquitto", "demo test bench"),
     ("ffmpeg", "ffmpeg", "demo test bench"),
@@ -38,10 +38,18 @@ APT_PACKAGES = (
     ("tstools", "tsreport", "test"),
     ("valgrind", "valgrind", "test bench"),
     ("curl", "curl", "test bench"),
+    # GStreamer's RTSP server, and the way to it from the system's Python.
+    ("python3-gi", "/usr/lib/python3/dist-packages/gi/__init__.py", "test"),
+    (
+        "gir1.2-gst-rtsp-server-1.0",
+        "/usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib",
+        "test",
+    ),
 )
 GOALS = ("demo", "test", "bench", "faults", "check", "minio", "all")
 # Where Debian keeps daemons and file system tools; not on the PATH of an ordinary user.
 COMMAND_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+FILE_ROOT = Path("/")
 # Settings of pip that say where to install; here only the caller decides that.
 PIP_DESTINATIONS = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PIP_REQUIREMENT")
 
@@ -121,14 +129,21 @@ def alone() -> Iterator[None]:
 
 
 def missing_packages(goal: str) -> list[str]:
-    """Names of the Debian packages whose command is not there, python3-venv included."""
+    """Names of the Debian packages whose command or file is not there, python3-venv included."""
     missing = [
         package
-        for package, command, goals in APT_PACKAGES
-        if (goal == "all" or goal in goals.split()) and not shutil.which(command, path=COMMAND_PATH)
+        for package, proof, goals in APT_PACKAGES
+        if (goal == "all" or goal in goals.split()) and not is_installed(proof)
     ]
     # Debian splits ensurepip off from Python; the venv module alone is there without it.
     return ([] if importlib.util.find_spec("ensurepip") else [venv_package()]) + missing
+
+
+def is_installed(proof: str) -> bool:
+    """Whether there is such a command, or such a file."""
+    if proof.startswith("/"):
+        return any(FILE_ROOT.glob(proof[1:]))
+    return shutil.which(proof, path=COMMAND_PATH) is not None
 
 
 def venv_package() -> str:

@@ -10,12 +10,13 @@ from tools.bootstrap import SetupError, install_packages, missing_packages, once
 
 @pytest.fixture
 def bare_machine(tmp_path, monkeypatch):
-    """No command but apt-get, which must not be run."""
+    """No command but apt-get, which must not be run, and no other file."""
     apt = tmp_path / "apt-get"
     apt.write_text("#!/bin/sh\nexit 99\n")
     apt.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(bootstrap, "COMMAND_PATH", str(tmp_path))
+    monkeypatch.setattr(bootstrap, "FILE_ROOT", tmp_path / "root")
     monkeypatch.setattr(bootstrap, "STATE", tmp_path / "state")
     return tmp_path
 
@@ -37,6 +38,15 @@ def test_each_goal_asks_for_its_own_packages(bare_machine):
 def test_what_is_there_is_not_asked_for(bare_machine):
     command(bare_machine, "mosquitto")
     assert missing_packages("demo") == ["ffmpeg", "mtools", "dosfstools"]
+
+
+def test_a_package_without_a_command_is_known_by_its_file(bare_machine):
+    package = "gir1.2-gst-rtsp-server-1.0"
+    assert package in missing_packages("test")
+    folder = bare_machine / "root" / "usr/lib/some-machine/girepository-1.0"
+    folder.mkdir(parents=True)
+    (folder / "GstRtspServer-1.0.typelib").touch()
+    assert package not in missing_packages("test")
 
 
 def test_a_python_without_ensurepip_needs_its_package(monkeypatch):

@@ -24,13 +24,14 @@ from tools.services import (
     free_port,
     minio,
     mosquitto,
+    rtsp_server,
     seaweedfs,
     toxiproxy,
 )
 from tools.testca import TestCA
 
 ROOT = Path(__file__).resolve().parents[2]
-ALL = [mosquitto, minio, seaweedfs, toxiproxy]
+ALL = [mosquitto, minio, rtsp_server, seaweedfs, toxiproxy]
 STORES = [minio, seaweedfs]
 LOOPBACK = {"0100007F", "00000000000000000000000001000000"}  # IPv4 and IPv6 in /proc/net
 

@@ -15,6 +15,7 @@ from tools.services.cloud import CloudService
 from tools.services.faults import Proxy, Toxiproxy
 from tools.services.oss_standin import OssStandin
 from tools.services.process import Server, Service, ServiceError, free_port
+from tools.services.rtsp_server import RtspServer
 from tools.services.store import Minio, ObjectStore, SeaweedFS
 
 mosquitto = Mosquitto
@@ -22,6 +23,7 @@ minio = Minio
 seaweedfs = SeaweedFS
 oss_standin = OssStandin
 toxiproxy = Toxiproxy
+rtsp_server = RtspServer
 cloud_service = CloudService
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "ObjectStore",
     "OssStandin",
     "Proxy",
+    "RtspServer",
     "SeaweedFS",
     "Server",
     "Service",
@@ -41,6 +44,7 @@ __all__ = [
     "minio",
     "mosquitto",
     "oss_standin",
+    "rtsp_server",
     "seaweedfs",
     "toxiproxy",
 ]

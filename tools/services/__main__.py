@@ -10,11 +10,13 @@ import sys
 from tools.services import (
     ObjectStore,
     OssStandin,
+    RtspServer,
     Server,
     ServiceError,
     minio,
     mosquitto,
     oss_standin,
+    rtsp_server,
     seaweedfs,
     toxiproxy,
 )
@@ -23,6 +25,7 @@ SERVICES: dict[str, type[Server]] = {
     "mosquitto": mosquitto,
     "minio": minio,
     "oss": oss_standin,
+    "rtsp": rtsp_server,
     "seaweedfs": seaweedfs,
     "toxiproxy": toxiproxy,
 }
@@ -35,6 +38,8 @@ def describe(service: Server) -> str:
             f"{service.name}: {service.endpoint} bucket={service.bucket} region={service.region}"
             f" access_key={service.access_key} secret_key={service.secret_key}"
         )
+    if isinstance(service, RtspServer):
+        return f"{service.name}: {service.url}"
     return f"{service.name}: {service.address}"
 
 
