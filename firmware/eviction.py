@@ -1,0 +1,135 @@
+"""Looks through the recordings for retention.py, and lets clips go.
+
+Nothing is kept of a look but the sum of all sizes and what a Tally keeps.
+
+Invariant: a clip that was not uploaded loses its record before its file, so that
+whatever a power cut leaves is a file that is adopted again, never a record alone.
+One that was uploaded loses its file first, as anywhere else.
+"""
+
+import asyncio
+import os
+from errno import ENODEV
+
+from micropython import const
+
+from firmware.clip_store import file_facts
+from firmware.job import DELIVERED
+from firmware.retention_policy import IN_USE, Evicted, kib_of, pack, rank_of, unpack, with_rank
+from firmware.trigger import clip_name, default_priority, parse_clip_name
+
+_TURN = const(16)  # entries that are looked at in one turn of the loop
+_MOST_STUCK = const(16)  # a card that deletes none of so many deletes nothing
+_PATIENCE = const(15)  # ticks until those are tried again
+
+
+class Eviction:
+    """`used_kib` is what the recordings took at the last look, less what went since.
+
+    `is_ready()`: whether there is a card, and the journal knows what is on it.
+    """
+
+    def __init__(self, store, journal, *, is_ready, to_unix, is_busy, on_evicted, log):
+        self._store = store
+        self._journal = journal
+        self._is_ready = is_ready
+        self._to_unix = to_unix
+        self._is_busy = is_busy
+        self._on_evicted = on_evicted
+        self._log = log
+        self._stuck, self._patience = [], 0  # names, packed, of clips that could not be deleted
+        self._cluster_bytes = 512
+        self.used_kib = 0
+        self.tried = 0  # clips that went, or could not be deleted
+
+    def tick(self):
+        """Some time went by: what could not be deleted may be tried again one day."""
+        self._patience -= 1
+        if self._patience <= 0:
+            self._stuck.clear()
+
+    async def look_through(self, tally, cluster_bytes, *, by_value=True, above=-1):
+        """Tell the tally of all clips that may go, by value or by age alone, behind `above`.
+
+        OSError when the card cannot be read, or is gone.
+        """
+        tally.restart(above)
+        self._cluster_bytes = cluster_bytes
+        prefix = self._store.directory + "/"
+        used_kib = seen = 0
+        for name, size_bytes in self._store.files():
+            seen += 1
+            if seen % _TURN == 0:
+                await asyncio.sleep_ms(0)
+                if not self._is_ready():
+                    raise OSError(ENODEV, "the card is gone")
+            kib = self._kib(size_bytes)
+            used_kib += kib
+            parsed = parse_clip_name(name)
+            if parsed is None or len(self._stuck) >= _MOST_STUCK:
+                continue
+            rank, packed = self._rank(prefix + name, parsed[0]), pack(0, *parsed)
+            if rank < IN_USE and packed not in self._stuck:
+                tally.take(with_rank(packed, rank) if by_value else packed, kib)
+        self.used_kib = used_kib
+
+    def since(self, packed):
+        """When a clip began, or when it was written if that is not known: Unix time or None."""
+        path = self._path(packed)
+        try:
+            job = self._journal.job_of(path)
+            if job and job.started_unix is not None:
+                return job.started_unix
+            return self._to_unix(file_facts(path)[1])
+        except OSError as error:
+            self._leave(packed, path, error)
+            return None
+
+    def evict(self, packed, reason, most_rank):
+        """Let a clip go, if its rank is still no higher than that; whether it went."""
+        path, trigger = self._path(packed), unpack(packed)[1]
+        try:
+            if not self._is_ready() or self._rank(path, trigger) > most_rank:
+                return False
+            job, size_bytes = self._journal.job_of(path), file_facts(path)[0]
+            is_uploaded = job is not None and job.state == DELIVERED
+            self._remove(path, job, is_uploaded)
+        except OSError as error:
+            return self._leave(packed, path, error)
+        self.tried += 1
+        self.used_kib -= self._kib(size_bytes)
+        priority = default_priority(trigger)
+        if job:
+            priority, trigger = job.priority, job.trigger
+        self._on_evicted(Evicted(path, size_bytes, priority, trigger, is_uploaded, reason))
+        return True
+
+    def _remove(self, path, job, is_uploaded):
+        if job and not is_uploaded:
+            return self._journal.evict(job, os.remove)
+        os.remove(path)
+        if job:
+            self._journal.remove(job)
+
+    def _rank(self, path, trigger):
+        if self._is_busy(path):
+            return IN_USE
+        rank, queue = -1, self._journal.queue
+        for row in self._journal.rows_of(path):
+            rank = max(rank, rank_of(queue.state(row), queue.priority(row)))
+        return default_priority(trigger) + 1 if rank < 0 else rank
+
+    def _leave(self, packed, path, error):
+        """What cannot be deleted is left alone for a while, so that others go."""
+        self._stuck.append(with_rank(packed, 0))
+        self._patience = _PATIENCE
+        self.tried += 1
+        self._log("cannot be deleted: " + path, error)
+        return False
+
+    def _path(self, packed):
+        _, trigger, number = unpack(packed)
+        return self._store.directory + "/" + clip_name(trigger, number)
+
+    def _kib(self, size_bytes):
+        return kib_of(-(-size_bytes // self._cluster_bytes), self._cluster_bytes)

@@ -1,0 +1,135 @@
+"""What goes first when the card fills up, and what may still be recorded then.
+
+Every clip has a rank: 0 was delivered, 1..4 were not, by priority. Lower ranks go
+first, older clips of a rank before younger ones. For a recording of priority p
+those may go that were delivered, or are of no higher priority than it: a LOW one
+costs nothing HIGH, an URGENT one may cost anything, other URGENT ones last.
+
+A clip is a number of 30 bits (rank, number of its name, trigger), so that thousands
+can be looked at without memory, and sizes are in KiB, which fit 31 bits on any card.
+
+Pure: no IO.
+"""
+
+from collections import namedtuple
+
+from micropython import const
+
+from firmware.job import DELIVERED, RECORDING, RUNNING
+from firmware.trigger import LOW, NAMES, URGENT
+
+# Why a clip went, or why no recording is made.
+RESERVE, QUOTA, AGE, CARD_FULL = "reserve", "quota", "age", "card_full"
+JOURNAL_FULL = "journal_full"
+
+IN_USE = const(5)  # the rank of what never goes: being recorded, being uploaded
+
+_RANKS = const(5)
+_TRIGGER_BITS = const(3)
+_NAME_BITS = const(27)
+_NAME = const((1 << 27) - 1)
+_LEAST_KIB = const(1024)
+_MOST_SLACK_KIB = const(65536)
+
+Evicted = namedtuple("Evicted", "path size_bytes priority trigger is_uploaded reason")
+
+
+def rank_of(state, priority):
+    """The rank of a clip that has a job."""
+    if state in (RECORDING, RUNNING):
+        return IN_USE
+    return 0 if state == DELIVERED else priority + 1
+
+
+def pack(rank, trigger, number):
+    return (rank << _NAME_BITS) | (number << _TRIGGER_BITS) | NAMES.index(trigger)
+
+
+def with_rank(packed, rank):
+    return (rank << _NAME_BITS) | (packed & _NAME)
+
+
+def unpack(packed):
+    """`(rank, trigger, number)`."""
+    name = packed & _NAME
+    return packed >> _NAME_BITS, NAMES[name % (1 << _TRIGGER_BITS)], name >> _TRIGGER_BITS
+
+
+def kib_of(count, unit_bytes):
+    """So many clusters or blocks, in KiB, without a number of bytes in between."""
+    if unit_bytes % 1024 == 0:
+        return count * (unit_bytes // 1024)
+    return (count * (unit_bytes // 512) + 1) // 2
+
+
+class Tally:
+    """One look at all clips: the few that are to go first, and how much there is of each rank."""
+
+    def __init__(self, most):
+        self._most = most
+        self.restart()
+
+    def restart(self, above=-1):
+        """Begin anew, with clips behind `above` only."""
+        self._above = above
+        self.first = []  # packed, what goes first at the front
+        self.kib = [0] * _RANKS
+
+    def take(self, packed, kib):
+        if packed <= self._above:
+            return
+        self.kib[packed >> _NAME_BITS] += kib
+        first = self.first
+        if len(first) == self._most:
+            if packed > first[-1]:
+                return
+            first.pop()
+        first.append(packed)
+        first.sort()
+
+
+class RetentionPolicy:
+    """How much must be free. `quota_kib` is the most that recordings may take, 0 for any amount."""
+
+    def __init__(self, reserve_kib, quota_kib):
+        self._wanted_kib = max(reserve_kib, _LEAST_KIB)
+        self._quota_kib = quota_kib
+        self.fit(self._wanted_kib * 4)
+
+    def fit(self, card_kib):
+        """The reserve is a quarter of the card at most.
+
+        Room is made for some slack more, and recording that was stopped begins again with it:
+        else a full card would be looked through for every block, and recording would flap.
+        """
+        self._reserve_kib = min(self._wanted_kib, card_kib // 4)
+        slack_kib = max(self._reserve_kib // 8, self._quota_kib // 64, _LEAST_KIB)
+        self.slack_kib = min(slack_kib, self._reserve_kib, _MOST_SLACK_KIB)
+        if self._quota_kib:
+            self.slack_kib = min(self.slack_kib, self._quota_kib // 4)
+
+    def missing_kib(self, free_kib, used_kib):
+        """How much must go; with nothing or less there is room."""
+        return max(self._reserve_kib - free_kib, self._over_kib(used_kib))
+
+    def reason(self, free_kib, used_kib):
+        """What wants the more to go, reserve or quota."""
+        return QUOTA if self._over_kib(used_kib) > self._reserve_kib - free_kib else RESERVE
+
+    def bar(self, missing_kib, kib_by_rank, bar):
+        """The lowest priority that may be recorded, URGENT + 1 for none; `bar`: what it was so far.
+
+        `kib_by_rank`: what there is that may go.
+        """
+        spare_kib = kib_by_rank[0]
+        for priority in range(LOW, URGENT + 1):
+            spare_kib += kib_by_rank[priority + 1]
+            if priority < bar:
+                if missing_kib + self.slack_kib <= spare_kib:
+                    return priority
+            elif missing_kib <= 0 or spare_kib > 0:
+                return priority
+        return URGENT + 1
+
+    def _over_kib(self, used_kib):
+        return used_kib - self._quota_kib if self._quota_kib else -self._reserve_kib
