@@ -1,5 +1,7 @@
 """A worker as tools/faults/device/main.py is, for what should be found out and for what is taken for granted.
 
+The phase is the day of the first image, and the one about recording where that is what is tried.
+
 {"image": "fat16-4k", "do": "tamper", "how": "removed"}    what the verdict found
 {"image": "fat16-4k", "do": "live", "requests": [30, 50]}  the differences from the record
 """
@@ -9,6 +11,7 @@ import json
 import os
 import sys
 
+import film
 import script
 import vfs
 import watched
@@ -17,16 +20,19 @@ from film import FilmSource
 from history import History
 from judge import Verdict, judge
 from life import Boot
-from phases import DAY, make
-from ramcard import WRITE, Card
+from phases import DAY, RECORDING, make
+from ramcard import SECTOR, WRITE, Card
 
 import firmware.app as app
+import firmware.recording as recording
 import firmware.sd_recorder as sd_recorder
 
 IMAGE = "fat16-4k"
 _MARK = "> "
 _MOUNTED_MS = 20  # after power on, the card is mounted and nothing is delivered yet
+_Writer = sd_recorder.BlockWriter
 _ENTRY_BYTES = 32  # of a directory
+_FIRST_AT, _SIZE_AT = 26, 28  # in an entry: number of the first cluster, length
 
 
 class PowerCut(BaseException):
@@ -220,11 +226,11 @@ def _dying(phase, world):
 
 
 def _blind(phase, world):
-    seeing, app.ReplaySource = app.ReplaySource, lambda *_, **__: FilmSource([])
+    seeing, recording.frame_source = recording.frame_source, lambda *_, **__: FilmSource([])
     try:
         return judge(world, _recover(phase, world))
     finally:
-        app.ReplaySource = seeing
+        recording.frame_source = seeing
 
 
 def _unflushed(phase, world):
@@ -241,17 +247,124 @@ def _unflushed(phase, world):
 
 
 def _at_stake(phase, world):
-    """Recordings are not flushed before they end."""
-    writer = sd_recorder.BlockWriter
-    sd_recorder.BlockWriter = lambda *args, **named: writer(*args, flush_bytes=1 << 30, **named)
+    """Recordings are not flushed before they end; those of the day are shorter than two seconds."""
+    return _day_written_by(
+        phase, lambda *args, **named: _Writer(*args, flush_bytes=1 << 30, **named)
+    )
+
+
+class _Scribbler(_Writer):
+    """Goes back to the file's beginning before it ends."""
+
+    def close(self, tail_bytes=0):
+        self._file.seek(0)
+        self._file.write(b"not what was there")
+        self._file.seek(self.size_bytes)
+        return super().close(tail_bytes)
+
+
+def _scribbled(phase, world):
+    return _day_written_by(phase, _Scribbler)
+
+
+def _day_written_by(phase, writer):
+    sd_recorder.BlockWriter = writer
     try:
         boot = _recover(phase, phase.cuts.world("clean", 0), script.day)
     finally:
-        sd_recorder.BlockWriter = writer
+        sd_recorder.BlockWriter = _Writer
     verdict = Verdict()
     for kind, text in boot.faults:
         verdict.add(kind, text)
     return verdict
+
+
+def _recorded(phase, film_of=None):
+    """The phase about recording, cut at its end, with a clip that goes on."""
+    seeing, film.real_film = film.real_film, film_of or film.real_film
+    try:
+        again = make(IMAGE, RECORDING)
+    finally:
+        film.real_film = seeing
+    return again, again.cuts.final()
+
+
+def _well_recorded(phase, world):
+    again, world = _recorded(phase)
+    return again.examine(world, _recover_film(again, world))
+
+
+def _recover_film(phase, world):
+    boot = Boot(phase.image, world, 4, film_of=film.real_film)
+    boot.run(script.recovery)
+    return boot
+
+
+def _frame_lost(phase, world):
+    """Of each group of pictures one is left out, and nobody says so."""
+
+    seeing = film.real_film
+
+    def shortened(number):
+        units = seeing(number)
+        return [units[n] for n in range(len(units)) if n % 10 != 5]
+
+    again, world = _recorded(phase, shortened)
+    return again.examine(world, _recover_film(again, world))
+
+
+def _headless(phase, world):
+    """What is in the store for a clip lacks its first packet; all else is as it was."""
+    again, world = _recorded(phase)
+    boot = _recover_film(again, world)
+    clip = [clip for clip in world.clips if not clip.is_promised][0]
+    clip.data = clip.data[188:]
+    clip.flushed_bytes -= 188
+    for held in boot.store.objects.values():
+        if held.body[188:] == clip.data[: len(held.body) - 188]:
+            held.body = held.body[188:]
+    return again.examine(world, boot)
+
+
+def _cross_linked(phase, world):
+    """Both files of the journal have the clusters of one."""
+    again, world = _recorded(phase)
+    first = _entry(again, world, "/queue_a/", b"JOBS    JNL")
+    second = _entry(again, world, "/queue_b/", b"JOBS    JNL")
+    _patch(world, second, _FIRST_AT, _read(again, world, first, _FIRST_AT, 2))
+    return again.examine(world, _recover_film(again, world))
+
+
+def _too_long(phase, world):
+    """A file says that it is longer than its clusters are."""
+    again, world = _recorded(phase)
+    place = _entry(again, world, "/queue_a/", b"JOBS    JNL")
+    _patch(world, place, _SIZE_AT, b"\x00\x00\x10\x00")
+    return again.examine(world, _recover_film(again, world))
+
+
+def _entry(phase, world, directory, name):
+    """`(sector, offset)` of a directory's entry."""
+    for sector in phase.image.sectors:
+        if phase.layout.kind(sector) == directory:
+            at = (world.sectors.get(sector) or phase.image.sectors[sector]).find(name)
+            if at >= 0:
+                world.sectors[sector] = world.sectors.get(sector) or phase.image.sectors[sector]
+                return sector, at
+    raise ValueError("no such file in " + directory)
+
+
+def _read(phase, world, place, offset, size):
+    sector, at = place
+    return world.sectors[sector][at + offset : at + offset + size]
+
+
+def _patch(world, place, offset, data):
+    sector, at = place
+    content = bytearray(world.sectors[sector])
+    content[at + offset : at + offset + len(data)] = data
+    assert len(content) == SECTOR
+    world.sectors[sector] = bytes(content)
 
 
 _TURNS = {
@@ -264,12 +377,18 @@ _TURNS = {
     "rewritten": _rewritten,
     "without journal": _without_journal,
     "at stake": _at_stake,
+    "scribbled": _scribbled,
     "stored twice": _stored_twice,
     "foreign": _foreign,
     "boasting": _boasting,
     "dying": _dying,
     "blind": _blind,
     "unflushed": _unflushed,
+    "well recorded": _well_recorded,
+    "frame lost": _frame_lost,
+    "headless": _headless,
+    "cross linked": _cross_linked,
+    "too long": _too_long,
 }
 
 

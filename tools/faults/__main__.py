@@ -16,7 +16,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tools.faults import images, plan
+from tools import material
+from tools.faults import footage, images, plan
 from tools.faults.result import FAILURES, Result, command
 from tools.faults.workers import Answer, Worker, WorkerDied, carry_out
 
@@ -32,11 +33,12 @@ def main() -> int:
     try:
         for name in chosen:
             images.make(name)
+        footage.make()
         if options.cut is not None:
             return replay(options, console)
         extent = plan.SAMPLE if options.sample else plan.WHOLE
         result = run(chosen, extent, options.seed, options.workers, console)
-    except WorkerDied as error:
+    except (WorkerDied, material.MaterialError) as error:
         console.print(str(error), markup=False)
         return 2
     console.print(result.table())

@@ -12,7 +12,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "build" / "faults"
 _SECTOR = 512
-_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+# Where Debian keeps file system tools, too.
+PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
 
 class Kind(NamedTuple):
@@ -33,7 +34,7 @@ def make(name: str) -> Path:
     """Make build/faults/NAME.sectors: how many there are, then number and bytes of each."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     kind, target = IMAGES[name], FOLDER / f"{name}.sectors"
-    command = shutil.which("mkfs.fat", path=_PATH)
+    command = shutil.which("mkfs.fat", path=PATH)
     if command is None:
         raise FileNotFoundError("mkfs.fat is missing: install it with `apt install dosfstools`")
     with tempfile.NamedTemporaryFile(dir=FOLDER) as image:

@@ -10,8 +10,8 @@ from typing import Any
 from tools.faults.workers import Answer, Share
 
 # A camera's first start on a new card; a day as ever; one with clips that go out while they are
-# recorded; one of a camera that keeps what it delivered.
-PHASES = NEW, DAY, LIVE, KEEPING = "new", "day", "live", "keeping"
+# recorded; one of a camera that keeps what it delivered; one of real footage, that is about recording.
+PHASES = NEW, DAY, LIVE, KEEPING, RECORDING = "new", "day", "live", "keeping", "recording"
 CUT_MODES = ("clean", "between", "lost", "later", "garbage")
 IO_MODES = ("once", "stays", "gone", "read")
 _SHARE_RUNS = 20
@@ -22,20 +22,23 @@ class Extent:
     """How much is tried of each image; None: all there is."""
 
     cuts: dict[str, int | None]  # by phase, in each mode
-    recoveries: int  # that are cut at every write, of a day and of a live day
+    recoveries: dict[str, int]  # that are cut, by phase
+    recovery_step: int  # at each so-many-th write
     failed_writes: int | None  # in each mode
     failed_reads: int
 
 
 WHOLE = Extent(
-    cuts={NEW: None, DAY: None, LIVE: None, KEEPING: 200},
-    recoveries=30,
+    cuts={NEW: None, DAY: None, LIVE: None, KEEPING: 200, RECORDING: None},
+    recoveries={DAY: 15, LIVE: 15, RECORDING: 15},
+    recovery_step=1,
     failed_writes=None,
     failed_reads=200,
 )
 SAMPLE = Extent(
-    cuts={NEW: 6, DAY: 30, LIVE: 12, KEEPING: 6},
-    recoveries=1,
+    cuts={NEW: 6, DAY: 30, LIVE: 12, KEEPING: 6, RECORDING: 12},
+    recoveries={DAY: 1, LIVE: 1, RECORDING: 1},
+    recovery_step=4,
     failed_writes=10,
     failed_reads=10,
 )
@@ -54,8 +57,7 @@ def shares(
         for mode in CUT_MODES:
             chosen = _some(surveyed[image, phase]["cuts"][mode], extent.cuts[phase], chance)
             yield from _split(image, phase, "cut", mode, chosen)
-        if phase in (DAY, LIVE):
-            yield from _recoveries(image, phase, surveyed[image, phase], extent, chance)
+        yield from _recoveries(image, phase, surveyed[image, phase], extent, chance)
         if phase == DAY:
             yield from _failures(image, surveyed[image, phase], extent, chance)
 
@@ -63,10 +65,11 @@ def shares(
 def _recoveries(
     image: str, phase: str, seen: Answer, extent: Extent, chance: random.Random
 ) -> Iterator[Share]:
-    for _ in range(extent.recoveries):
+    for _ in range(extent.recoveries.get(phase, 0)):
         mode = chance.choice(CUT_MODES)
         number = chance.choice(seen["cuts"][mode])
-        yield {**_head(image, phase, "recut", mode), "cuts": [number], "then": None}
+        head = _head(image, phase, "recut", mode)
+        yield {**head, "cuts": [number], "then": None, "step": extent.recovery_step}
 
 
 def _failures(image: str, seen: Answer, extent: Extent, chance: random.Random) -> Iterator[Share]:

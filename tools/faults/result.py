@@ -26,11 +26,16 @@ FAILURES = {
     "renamed": "a recording was renamed",
     "rewritten": "a finished recording was written to",
     "unflushed": "a recording had more than 64 KiB at stake",
+    "unplayable": "a clip does not play, every picture that was complete at its last flush",
+    "cross_links": "fsck.fat found two files on one cluster",
+    "damaged_card": "fsck.fat found more than lost space on a card that loses nothing it took",
 }
 # What may happen, and is measured.
 COUNTS = {
     "recovered": "unfinished clips that came back",
     "recovered_with_holes": "of these, with damage behind the last flush",
+    "pictures_promised": "pictures of real footage that were complete at the last flush",
+    "pictures_played": "pictures that ffmpeg decoded of those clips, each as the camera saw it",
     "duplicates": "bodies sent again although the store had them; it holds them once",
     "lost_to_garbage": "lost because a sector of the file system itself became garbage",
     "forgotten_to_garbage": "delivered by then without what was known of them",
@@ -39,6 +44,16 @@ COUNTS = {
     "not_started": "cameras without a readable configuration after that",
     "io_forgotten": "clips delivered without what was known: the card had refused the journal, too",
     "io_deaths": "tasks that died of a failing card and were started again",
+    "fsck_orphans": "fsck.fat: cards with clusters that belong to no file",
+    "fsck_long_chains": "fsck.fat: files that have more clusters than they need",
+    "fsck_free_count": "fsck.fat: cards whose count of free clusters is wrong",
+    "fsck_fats_differ": "fsck.fat: cards whose two tables of clusters differ",
+    "fsck_dirty": "fsck.fat: cards marked as not unmounted",
+    "fsck_short_chains": "fsck.fat: files that lack clusters, on cards that lose writes",
+    "fsck_directories": "fsck.fat: directories without a beginning, on such cards",
+    "fsck_other": "fsck.fat: anything else, on such cards",
+    "fsck_garbage": "fsck.fat: anything on a card with garbage in the file system",
+    "cross_links_to_garbage": "fsck.fat: two files on one cluster because of garbage",
     "io_resets": "cameras that reset themselves because of one",
     "io_not_started": "cameras that did not start because of one, until the next reset",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from tools.faults import images
 from tools.interpreters import micropython
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,10 +39,18 @@ class Worker:
     def __init__(self, say: Callable[[str], None] | None = None, program: Path = _PROGRAM) -> None:
         self._say = say
         self._last: list[str] = []
+        images.FOLDER.mkdir(parents=True, exist_ok=True)
+        self._scratch = tempfile.TemporaryDirectory(dir=images.FOLDER)
         self._process = subprocess.Popen(
             [micropython(), "-X", f"heapsize={_HEAP}", str(program)],
             cwd=ROOT,
-            env={**os.environ, "MICROPYPATH": _MODULES, "TZ": "UTC"},
+            env={
+                **os.environ,
+                "MICROPYPATH": _MODULES,
+                "TZ": "UTC",
+                "PATH": images.PATH,
+                "FAULTS_SCRATCH": self._scratch.name,
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -74,6 +84,7 @@ class Worker:
     def close(self) -> None:
         self._process.kill()
         self._process.communicate()
+        self._scratch.cleanup()
 
 
 def carry_out(shares: Iterable[Share], count: int) -> Iterator[tuple[Share, Answer | WorkerDied]]:

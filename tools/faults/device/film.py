@@ -1,4 +1,8 @@
-"""What the camera sees: access units in memory, no two of them alike, at the pace of the clock."""
+"""What the camera sees: access units in memory, no two of them alike, at the pace of the clock.
+
+Where it only matters which bytes come back they are made up; `real_film` is footage that plays, made
+by tools/faults/footage.py.
+"""
 
 import asyncio
 import random
@@ -15,6 +19,9 @@ _SECONDS = 8
 _CLOCK_90K = 90000
 _START = b"\x00\x00\x00\x01"
 _FILMS = {}
+_REAL = "build/faults/film-%d.units"
+_KEY = 1 << 31
+_REAL_FILMS = {}
 
 
 def film(number):
@@ -34,6 +41,24 @@ def _unit(n):
     if is_key:
         return sps() + pps() + _START + bytes((0x60 | IDR,)) + body, True
     return _START + bytes((0x60 | SLICE,)) + body, False
+
+
+def real_film(number):
+    """The same of real footage."""
+    if number not in _REAL_FILMS:
+        _REAL_FILMS[number] = _read(_REAL % number)
+    return _REAL_FILMS[number]
+
+
+def _read(path):
+    units = []
+    with open(path, "rb") as file:
+        while True:
+            head = file.read(4)
+            if not head:
+                return units
+            size = int.from_bytes(head, "little")
+            units.append((file.read(size & ~_KEY), bool(size & _KEY)))
 
 
 class FilmSource:

@@ -20,7 +20,7 @@ class Clip:
         self.path = path
         self.data = data
         self.facts = None
-        self.flushed_bytes = 0
+        self.flushed_bytes = self.flushes = 0
         self.is_promised = False
         self.sha = None
 
@@ -36,12 +36,13 @@ class Clip:
 
 
 class Facts:
-    """What the cloud is to hear of a clip, and the name that it is to have there."""
+    """What the cloud is to hear of a clip: its name there is one of `names`, which may grow, and
+    (trigger, priority) is one of `kinds`.
+    """
 
-    def __init__(self, name, trigger, priority):
-        self.name = name
-        self.trigger = trigger
-        self.priority = priority
+    def __init__(self, names, kinds):
+        self.names = names
+        self.kinds = kinds
 
 
 class History:

@@ -7,9 +7,16 @@
 - The store holds nothing else, and the camera tells of no upload that did not happen.
 - The camera starts, nothing dies, and it records and delivers as ever.
 - Whatever was deleted was in the store (watched.py looks at that moment).
+
+Of the phase that is about recording, besides:
+
+- What came back plays: every picture that was complete at the last flush at least.
+- No two files share a cluster, neither after the cut nor after the recovery.
 """
 
 import json
+
+from fsck import CROSS_LINKS, HARMLESS
 
 PACKET = 188
 # What must never be; the rest of a verdict is counted.
@@ -26,6 +33,9 @@ FAILURES = (
     "renamed",
     "rewritten",
     "unflushed",
+    "unplayable",
+    CROSS_LINKS,
+    "damaged_card",
 )
 
 
@@ -33,6 +43,7 @@ class Verdict:
     def __init__(self):
         self.counts = {}
         self.texts = []
+        self.came_back = []  # (clip, what the store has of it)
 
     def add(self, kind, text=None, count=1):
         if count:
@@ -84,7 +95,7 @@ def judge(world, boot, has_holes=False, may_lose=False, may_forget=None):
 def _judge_promised(clip, unclaimed, lost, verdict):
     found = [name for name in unclaimed if unclaimed[name].sha == clip.sha]
     for name in found:
-        unclaimed.pop(name)
+        verdict.came_back.append((clip, unclaimed.pop(name).body))
     if not found:
         verdict.add(lost, "%s, %d bytes" % (clip.path, len(clip.data)))
     elif len(found) > 1:
@@ -107,7 +118,7 @@ def _judge_unfinished(clip, unclaimed, lost, has_holes, verdict):
         else:
             continue
         found.append(name)
-        unclaimed.pop(name)
+        verdict.came_back.append((clip, unclaimed.pop(name).body))
     if not found and least:
         verdict.add(lost, "%s, %d bytes flushed" % (clip.path, clip.flushed_bytes))
     elif len(found) > 1:
@@ -119,12 +130,12 @@ def _judge_memory(clip, name, asked, kind, verdict):
     """Whether the object's name and the last request for it (None: in an earlier boot) tell the facts."""
     if clip.facts is None:
         return
-    if name != clip.facts.name:
-        return verdict.add(kind, "%s is %s, not %s" % (clip.path, name, clip.facts.name))
+    if name not in clip.facts.names:
+        return verdict.add(kind, "%s is %s, not %s" % (clip.path, name, clip.facts.names))
     if asked is None:
         return
     told = asked["metadata"]["trigger"], asked["priority"]
-    if told != (clip.facts.trigger, clip.facts.priority):
+    if told not in clip.facts.kinds:
         verdict.add(kind, "%s is %s of priority %d" % ((clip.path,) + told))
     is_recovered = asked["metadata"].get("recovered", False)
     if clip.is_promised and (is_recovered or "content_md5" not in asked):
@@ -145,3 +156,36 @@ def _judge_reports(boot, verdict):
             name = fields["cloud_url"].rsplit("/", 1)[-1]
             if name not in names:
                 verdict.add("false_reports", name)
+
+
+def judge_footage(verdict, screening):
+    """Add whether what came back plays."""
+    for clip, body in verdict.came_back:
+        safe_bytes = len(body) if clip.is_promised else clip.flushed_bytes
+        if body != clip.data[: len(body)]:  # there are holes behind the last flush
+            wrong, pictures = screening.see_damaged(clip, body, safe_bytes // PACKET * PACKET)
+        else:
+            wrong, pictures = screening.see(clip, body)
+        promised = screening.complete(clip, safe_bytes)
+        if wrong or pictures < promised:
+            facts = clip.path, len(body), pictures, promised, wrong
+            verdict.add("unplayable", "%s, %d bytes, %d pictures of %d: %s" % facts)
+        if not clip.is_promised:
+            verdict.add("pictures_promised", count=promised)
+            verdict.add("pictures_played", count=pictures)
+
+
+def judge_card(verdict, findings, when, has_holes, may_lose):
+    """Add what fsck.fat found.
+
+    A card that loses writes and keeps later ones may have files that lack clusters, but no two on
+    one; on a card whose file system was hit, neither is the camera's fault.
+    """
+    for kind, line in findings:
+        if may_lose:
+            verdict.add("cross_links_to_garbage" if kind == CROSS_LINKS else "fsck_garbage")
+        elif kind == CROSS_LINKS or not (has_holes or kind in HARMLESS):
+            kind = CROSS_LINKS if kind == CROSS_LINKS else "damaged_card"
+            verdict.add(kind, "%s, %s" % (when, line))
+        else:
+            verdict.add(kind)

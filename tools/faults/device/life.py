@@ -9,6 +9,7 @@ import random
 import sys
 import time
 from asyncio import core
+from errno import ENODEV
 
 import film
 import vfs
@@ -19,7 +20,10 @@ from watched import ROOT, WatchedFat
 from wire import Dialer, Link
 
 import firmware.app as app
+import firmware.recording as recording
 import firmware.uploads as uploads
+from firmware.sd_recorder import SdRecorder
+from removable_card import RemovableCard
 
 DEVICE_ID = "CAM1"
 # Places of the journal: the product has more, and reads all at every start, but blank ones are alike.
@@ -41,7 +45,8 @@ class Boot:
     """`number` tells boots of one history apart.
 
     `trouble` is the card's, `troubles` are the store's by request; it takes `pace` bytes a
-    millisecond (None: any number), and the broker answers from `link_up_ms` on.
+    millisecond (None: any number), and the broker answers from `link_up_ms` on. The camera sees
+    `film_of(number)`.
     """
 
     def __init__(
@@ -54,14 +59,17 @@ class Boot:
         troubles=(),
         pace=None,
         link_up_ms=5,
+        film_of=film.film,
     ):
         self.number = number
         self.history = history
         self.faults = []  # (kind, text)
         self.deleted_damaged = 0
         self.reports = []  # events published
-        self.camera = self.link = self.refusal = None
+        self.camera = self.link = None
+        self.refusal = self._complaint = None  # why it did not start; why it waits
         self.clips = {clip.path: clip for clip in world.clips}
+        self._begun = {}  # by path: what is known of a clip whose file is not there yet
         self.made = []  # clips of this boot
         self.own = world.sectors.copy()
         self.card = Card(image, self.own, history, trouble)
@@ -72,11 +80,14 @@ class Boot:
         self._troubles = troubles
         self.pace = pace
         self.link_up_ms = link_up_ms
+        self._film_of = film_of
         self._requests = self._ids = 0
 
     def run(self, script):
         """Run the camera until `await script(boot)` ends, then cut its power."""
-        film.film(self.number)  # made before it is wanted: it has a seed of its own
+        self.units = self._film_of(
+            self.number
+        )  # made before it is wanted: it may have a seed of its own
         random.seed(self.number)
         time.restart(self.number)
         asyncio.new_event_loop()
@@ -87,8 +98,9 @@ class Boot:
             self.blame("crashes", _traceback(error))
         finally:
             self.card.is_on = False
-            if self.fat:
-                vfs.umount(ROOT)
+            if self.camera is None:
+                self.refusal = self._complaint
+            self.leave_card()
             _current[0] = None
 
     async def _live(self, script):
@@ -99,15 +111,19 @@ class Boot:
 
     async def _keep(self):
         await app.main(_Board(self))
+        self.refusal = self._complaint
 
     # What the world sees
 
     def note(self, *event):
         kind, clip = event[0], event[1]
-        if kind == CLIP:
-            self.made.append(clip)
         if self.history:
             self.history.note(*event)
+        if kind == CLIP:
+            self.made.append(clip)
+            clip.facts = self._begun.pop(clip.path, None)
+            if clip.facts and self.history:
+                self.history.note(STARTED, clip, clip.facts)
 
     def _stored(self, *op):
         if self.history:
@@ -124,7 +140,7 @@ class Boot:
         if error is not None and text.endswith(" died"):
             self.blame("deaths", text + "\n" + _traceback(error))
         if text.startswith("camera not started"):
-            self.refusal = text
+            self._complaint = text
         if verbose[0]:
             print("%6d %s" % (time.elapsed_ms(), text), "" if error is None else repr(error))
 
@@ -138,18 +154,37 @@ class Boot:
         return self._troubles[number] if number < len(self._troubles) else None
 
     def begin(self, path, trigger, priority):
-        """The camera has said that this recording began."""
+        """The camera has said that this recording begins."""
+        self._begun[path[len(ROOT) :]] = Facts([_name(path, time.time())], [(trigger, priority)])
+
+    def raise_to(self, path, kinds):
+        """It is one of these kinds now."""
         mine = self.clips[path[len(ROOT) :]]
-        when, file_name = time.gmtime(time.time()), path.rsplit("/", 1)[-1]
-        name = app.messages.cloud_name(DEVICE_ID, when, file_name)
-        mine.facts = Facts(name, trigger, priority)
+        mine.facts = Facts(mine.facts.names, kinds)
         self.note(STARTED, mine, mine.facts)
 
     def promise(self, clip):
         """The camera has said that this clip is its own to deliver."""
         mine = self.clips[clip.path[len(ROOT) :]]
+        # What began before it was asked for; while it was recorded, that was not said yet.
+        mine.facts.names.append(_name(clip.path, clip.started_unix))
         mine.promise()
         self.note(PROMISED, mine)
+
+    # What the board does with its card
+
+    def mount_card(self):
+        self.leave_card()
+        self.device = RemovableCard(self.card)
+        fat = WatchedFat(vfs.VfsFat(self.device), self)
+        vfs.mount(fat, ROOT)
+        self.fat = fat
+
+    def leave_card(self):
+        if self.fat:
+            vfs.umount(ROOT)
+            self.device.cut()
+            self.fat = None
 
     def _new_id(self):
         self._ids += 1
@@ -160,6 +195,12 @@ _current = [None]
 verbose = [False]
 
 
+def _name(path, unix_sec):
+    """What a file that began then is called in the store."""
+    when, file_name = time.gmtime(unix_sec), path.rsplit("/", 1)[-1]
+    return app.messages.cloud_name(DEVICE_ID, when, file_name)
+
+
 def _traceback(error):
     text = io.StringIO()
     sys.print_exception(error, text)
@@ -168,15 +209,19 @@ def _traceback(error):
 
 class _Board:
     card_root = ROOT
+    remounts_card = True
     randbits = staticmethod(random.getrandbits)
 
     def __init__(self, boot):
         self._boot = boot
 
     def mount_card(self):
-        boot = self._boot
-        boot.fat = WatchedFat(vfs.VfsFat(boot.card), boot)
-        vfs.mount(boot.fat, ROOT)
+        self._boot.mount_card()
+
+    def probe_card(self):
+        if self._boot.fat is None:
+            raise OSError(ENODEV, "no card is mounted")
+        return self._boot.device.probe()
 
     def start_network(self, **_):
         """It is there."""
@@ -218,13 +263,27 @@ class _Camera(app.Camera):
         _current[0].camera = self
         self.topics = self._topics
 
-    def _clip_started(self, path, trigger, priority):
-        super()._clip_started(path, trigger, priority)
-        _current[0].begin(path, trigger, priority)
 
-    def _clip_done(self, clip):
-        super()._clip_done(clip)
-        _current[0].promise(clip)
+def _recorder(source, *, on_started, on_raised, on_clip, **named):
+    """The product's, with somebody listening to what it says of clips, after the camera did."""
+    boot, last = _current[0], [None]
+
+    def started(path, trigger, priority):
+        on_started(path, trigger, priority)
+        last[0] = trigger, priority
+        boot.begin(path, trigger, priority)
+
+    def raised(path, trigger, priority):
+        boot.raise_to(path, [last[0], (trigger, priority)])
+        on_raised(path, trigger, priority)
+        last[0] = trigger, priority
+        boot.raise_to(path, [last[0]])
+
+    def done(clip):
+        on_clip(clip)
+        boot.promise(clip)
+
+    return SdRecorder(source, on_started=started, on_raised=raised, on_clip=done, **named)
 
 
 def _link(open_stream, codec, *, on_up, **_):
@@ -233,7 +292,7 @@ def _link(open_stream, codec, *, on_up, **_):
 
 
 def _source(*_, **__):
-    return film.FilmSource(film.film(_current[0].number))
+    return film.FilmSource(_current[0].units)
 
 
 def _with_few(kind, name):
@@ -260,5 +319,6 @@ uploads.UploadQueue = _with_few(uploads.UploadQueue, "most")
 app.Camera = _Camera
 app.MqttLink = _link
 app.Dialer = lambda dns_servers: Dialer(_current[0])
-app.ReplaySource = _source
+recording.frame_source = _source
+recording.SdRecorder = _recorder
 app.log = lambda text, error=None: _current[0].log(text, error)

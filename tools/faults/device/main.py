@@ -5,7 +5,7 @@
     {"image": ..., "phase": "day", "do": "recut", "mode": "clean", "cuts": [117], "then": [14]}
     {"image": ..., "phase": "day", "do": "io", "mode": "once", "cuts": [33]}
 
-`then` null is every write of the recovery. An answer has a `digest` of the phase, `runs`, `counts` of what was seen,
+`then` null is every write of the recovery, or each `step`-th. An answer has a `digest` of the phase, `runs`, `counts` of what was seen,
 `failures`, each with its case and texts, and for garbage what it hit and how often that lost files.
 """
 
@@ -38,12 +38,16 @@ class Answer:
 
 
 def survey(phase, asked):
-    """What there is to cut."""
+    """What there is to cut, and what is wrong before anything is."""
+    faults = list(phase.boot.faults)
+    if phase.boot.refusal:
+        faults.append(("crashes", phase.boot.refusal))
     return {
         "cuts": {mode: phase.cuts.numbers(mode) for mode in MODES},
         "writes": phase.boot.card.writes,
         "reads": phase.boot.card.reads,
-        "faults": phase.boot.faults,
+        "clips": [[c.path, len(c.data), c.flushes, c.is_promised] for c in phase.boot.made],
+        "faults": faults,
     }
 
 
@@ -63,7 +67,7 @@ def recut(phase, asked):
     answer, mode = Answer(), asked["mode"]
     for number in asked["cuts"]:
         again = phase.recovery_cuts(mode, number)
-        for then in asked["then"] or again.numbers(CLEAN):
+        for then in asked["then"] or again.numbers(CLEAN)[number % asked["step"] :: asked["step"]]:
             verdict = phase.recut(again, mode, number, then)
             answer.take(verdict, mode=mode, cut=number, then=then)
     return dict(answer.__dict__)

@@ -1,18 +1,22 @@
 """The lives that are cut: a camera's first start on a new card, and days on a card in use."""
 
 import hashlib
+import os
 from binascii import hexlify
 
+import film
 import script
 from cuts import GARBAGE, LATER, LOST, Cuts
 from fat_layout import Layout
+from fsck import Fsck
 from history import History, World
-from judge import judge
+from judge import judge, judge_card, judge_footage
 from life import Boot
 from ramcard import READ, WRITE, Image, Trouble
+from screening import Screening
 
 _FOLDER = "build/faults/"
-NEW, DAY, LIVE, KEEPING = "new", "day", "live", "keeping"
+NEW, DAY, LIVE, KEEPING, RECORDING = "new", "day", "live", "keeping", "recording"
 
 # (kind of request, how many are refused, whether the card is gone then)
 IO_MODES = {
@@ -23,6 +27,7 @@ IO_MODES = {
 }
 _EARLY_MS, _LATE_MS = 5, 1500
 _NOTHING = World({}, [], [])
+_screenings = []  # one, if any: what it saw once it need not see again
 
 
 def make(image_name, name):
@@ -33,34 +38,47 @@ def make(image_name, name):
         DAY: ({}, script.day, script.recovery),
         LIVE: (script.LIVE, script.live_day, script.recovery),
         KEEPING: (script.KEEPING, script.day, script.keeping_recovery),
+        RECORDING: (script.RECORDING, script.recording_day, script.recovery),
     }[name]
     script.format_card(image, changes)
     lives = [(script.first_start, ())]
     if day:
         # A card in use: clips were delivered, places in directory and journal are free again.
         lives += [(day, script.DAY_TROUBLES), (recovery, ()), (day, script.DAY_TROUBLES)]
+    film_of = film.real_film if name == RECORDING else film.film
     for number, (live, troubles) in enumerate(lives):
-        phase = Phase(image, number, live, troubles, recovery)
+        phase = Phase(image, number, live, troubles, recovery, film_of)
         if number + 1 < len(lives):
             image.sectors.update(phase.cuts.final().sectors)
+    if name == RECORDING:
+        folder = os.getenv("FAULTS_SCRATCH")
+        if not _screenings:
+            _screenings.append(Screening(folder))
+        phase.look_closely(Fsck(image, folder), _screenings[0])
     return phase
 
 
 class Phase:
     """Boot `number` on an image, recorded once, and all that can befall it."""
 
-    def __init__(self, image, number, live, troubles, recovery):
+    def __init__(self, image, number, live, troubles, recovery, film_of):
         self.image = image
         self._number = number
         self._live = live
         self._troubles = troubles
         self._recovery = recovery
+        self._film_of = film_of
+        self._fsck = self._screening = None
         self.history = History()
         self.boot = self.boot_again(self.history)
         self.boot.run(live)
         self.cuts = Cuts(_NOTHING, self.history)
         sectors, below = self.cuts.final().sectors, image.sectors
         self.layout = Layout(lambda n: sectors.get(n) or below.get(n) or bytes(512))
+
+    def look_closely(self, fsck, screening):
+        """Have the card examined and what came back seen, too."""
+        self._fsck, self._screening = fsck, screening
 
     def digest(self):
         """By this, two processes know that they speak of the same writes."""
@@ -112,16 +130,32 @@ class Phase:
             trouble=trouble,
             troubles=self._troubles,
             pace=script.DAY_PACE,
+            film_of=self._film_of,
         )
 
     def _recover(self, world, case, more=1, history=None):
         """Start again; every other case is off line until the next clip is recorded."""
         up_ms = _LATE_MS if case % 2 else _EARLY_MS
-        boot = Boot(self.image, world, self._number + more, history, link_up_ms=up_ms)
+        boot = Boot(
+            self.image,
+            world,
+            self._number + more,
+            history,
+            link_up_ms=up_ms,
+            film_of=self._film_of,
+        )
         boot.run(self._recovery)
         return boot
 
     def _verdict(self, world, boot, mode, number):
         is_hit = mode == GARBAGE and self.kind(number) != "data"
-        has_holes = mode in (LOST, LATER, GARBAGE)
-        return judge(world, boot, has_holes=has_holes, may_lose=is_hit)
+        return self.examine(world, boot, mode in (LOST, LATER, GARBAGE), is_hit)
+
+    def examine(self, world, boot, has_holes=False, may_lose=False):
+        """The verdict on a boot that began in `world`; see judge.judge for the rest."""
+        verdict = judge(world, boot, has_holes=has_holes, may_lose=may_lose)
+        if self._fsck:
+            for own, when in ((world.sectors, "after the cut"), (boot.own, "after the recovery")):
+                judge_card(verdict, self._fsck.findings(own), when, has_holes, may_lose)
+            judge_footage(verdict, self._screening)
+        return verdict

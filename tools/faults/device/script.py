@@ -1,4 +1,4 @@
-"""What happens to a camera: a day with several clips, and the start after a cut.
+"""What happens to a camera: days with several clips, and the start after a cut.
 
 The times are those of the stand-in clock, in milliseconds since power on.
 """
@@ -23,7 +23,8 @@ _CONFIG = {
     "mqtt": {"host": "broker.test"},
     "source": {"path": ROOT + "/config.json", "fps": 25},
     "motion": {"post_roll_sec": 0, "hold_off_ms": 40},
-    "recorder": {"max_clip_sec": 1},
+    "recorder": {"max_clip_sec": 1, "pre_roll_kb": 0},
+    "retention": {"reserve_mb": 1},  # the smallest card has 40
     "upload": {
         "upload_delay_sec": 0,
         "retry_delay_sec": 1,
@@ -38,6 +39,15 @@ _LONGEST_MS = 20000
 _KEEPING_MS = 6000  # time enough to deliver everything twice
 LIVE = {"upload": {"live_upload": True}, "recorder": {"max_clip_sec": 5}}
 KEEPING = {"upload": {"delete_after_upload": False}}
+# Boots begin four seconds before an hour: these are the second's and the fourth's.
+RECORDING = {
+    "recorder": {
+        "max_clip_sec": 5,
+        "pre_roll_sec": 1,
+        "pre_roll_kb": 48,
+        "schedule": ["09:00-09:30", "11:00-11:30"],
+    },
+}
 
 
 def format_card(image, changes):
@@ -80,6 +90,21 @@ async def live_day(boot):
     _urgent(boot)
     await _until(4900)
     await _motion(boot, 2500)
+
+
+async def recording_day(boot):
+    """A clip with what came before it, raised by a command, then ended; a long one by the clock, split
+    for its length; a motion in it, cut out as a clip of its own; the power goes in what follows.
+    """
+    await _until(1300)
+    boot.sees_motion = True
+    await _until(2000)
+    _urgent(boot)
+    await _until(2400)
+    boot.sees_motion = False
+    await _until(8800)
+    await _motion(boot, 700)
+    await _until(12400)
 
 
 async def recovery(boot):

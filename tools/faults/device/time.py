@@ -19,7 +19,7 @@ __all__ = (
 )
 
 _AHEAD_MS = 60_000_000  # longer than any process of these lives
-_FIRST_UNIX_SEC = 1_800_000_000
+_FIRST_UNIX_SEC = 1_799_999_996  # four seconds before the hour
 _BOOT_SEC = 3600  # from one boot to the next
 
 _start_ms = _now_ms = utime.ticks_ms() + _AHEAD_MS

@@ -96,19 +96,31 @@ class WatchedFat:
 
 
 class WatchedFile:
-    """A recording in the making, of which no more than a flush's worth may be at stake."""
+    """A recording in the making, of which no more than a flush's worth may be at stake.
+
+    What is in it may be written over with the same bytes only.
+    """
 
     def __init__(self, file, clip, boot):
         self._file = file
         self._clip = clip
         self._boot = boot
-        self._flushed_bytes = 0
+        self._flushed_bytes = self._at = 0
 
     def write(self, data):
-        if len(self._clip.data) - self._flushed_bytes >= _MOST_UNFLUSHED_BYTES:
+        known, at = self._clip.data, self._at
+        if len(known) - self._flushed_bytes >= _MOST_UNFLUSHED_BYTES:
             self._boot.blame("unflushed", self._clip.path)
-        self._clip.data.extend(data)
+        again = min(len(known) - at, len(data))
+        if known[at : at + again] != bytes(data[:again]):
+            self._boot.blame("rewritten", "%s, with other bytes at %d" % (self._clip.path, at))
+        known[at : at + len(data)] = data
+        self._at += len(data)
         return self._file.write(data)
+
+    def seek(self, position):
+        self._at = self._file.seek(position)
+        return self._at
 
     def flush(self):
         self._file.flush()
@@ -116,6 +128,7 @@ class WatchedFile:
 
     def note_flush(self):
         self._flushed_bytes = len(self._clip.data)
+        self._clip.flushes += 1
         self._boot.note(FLUSHED, self._clip, self._flushed_bytes)
 
     def close(self):
