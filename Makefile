@@ -17,7 +17,7 @@ help:  ## Show this list
 setup:  ## Do the whole set-up and nothing else
 	@$(SETUP) all
 
-demo:  ## Show the main job end to end (DEMO_CLIPS=n, STORE=seaweedfs|minio)
+demo:  ## Show the main job end to end (DEMO_CLIPS=n, STORE=seaweedfs|minio, SOURCE=replay|rtsp)
 	@$(SETUP) demo
 	@$(RUN) -m tools.demo
 

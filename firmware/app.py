@@ -8,25 +8,21 @@ plain words, and the camera does not start.
 import asyncio
 import gc
 import sys
-from time import ticks_diff, ticks_ms
 
 from micropython import const
 
-import mpegts
 from firmware import VERSION, messages
+from firmware.card_keeper import CardKeeper
 from firmware.clip_store import ClipStore
 from firmware.clock_keeper import ClockKeeper
 from firmware.control import Control
 from firmware.dialer import Dialer
-from firmware.motion_trigger import MotionTrigger
 from firmware.mqtt_link import MqttLink
-from firmware.sd_recorder import SdRecorder
-from firmware.sources.replay import ReplaySource
-from firmware.start_up import StartUpError, load_config, require_file
+from firmware.recording import Recording
+from firmware.start_up import StartUpError, require_file, wait_for_config
 from firmware.trigger import parse_priority
 from firmware.upload_reporter import UploadReporter
 from firmware.uploads import Uploads
-from motion import MotionDetector
 from supervise import Supervisor
 from umqtt_codec import MqttCodec
 
@@ -65,7 +61,7 @@ async def main(board, on_built=None):
     """Start the camera; a board whose tasks keep dying is reset."""
     log("camera %s" % VERSION)
     try:
-        camera = Camera(board, load_config(board))
+        camera = Camera(board, await wait_for_config(board, log))
         camera.open()
     except StartUpError as error:
         for line in error.lines:
@@ -106,9 +102,21 @@ class Camera:
             reporter=self._reporter,
             topics=self._topics,
             log=log,
+            has_card=self._can_read_card,
+            on_card_error=self._card_failed,
         )
-        self._recorder = self._build_recorder(config["recorder"], config["source"])
-        self._trigger = self._build_trigger(config["motion"])
+        self._recording = Recording(
+            board,
+            config,
+            self._store,
+            uploads=self._uploads,
+            has_card=self._has_card,
+            on_card_error=self._card_failed,
+            reporter=self._reporter,
+            dialer=self._dialer,
+            log=log,
+        )
+        self._card = self._build_card_keeper()
         self._build_control()
         monitor = self._uploads.monitor
         self.get_upload_statistics = monitor.get_upload_statistics
@@ -123,13 +131,14 @@ class Camera:
 
     def open(self):
         """Touch the card and the network for the first time; StartUpError if that fails."""
-        require_file("source.path", self._config["source"]["path"])
+        if self._config["source"]["type"] == "replay":
+            require_file("source.path", self._config["source"]["path"])
         if self._config["upload"]["ca_file"]:
             self._dialer.trust(self._config["upload"]["ca_file"])
         try:
             self._open_uploads()
-        except OSError as error:
-            raise StartUpError("the SD card cannot be used (%s)" % error)
+        except OSError as error:  # the keeper goes on trying: whoever has MQTT can say so
+            self._card.lost(error)
         self._board.start_network(**self._config["network"])
 
     def _open_uploads(self):
@@ -145,8 +154,10 @@ class Camera:
         add = self._supervisor.add
         add("mqtt_link", self._link.run)
         add("retry_scheduler", self._uploads.scheduler.run)
-        add("sd_recorder", self._recorder.run)
-        add("motion_trigger", self._trigger.run)
+        add("card_keeper", self._card.run)
+        add("sd_recorder", self._recording.recorder.run)
+        add("motion_trigger", self._recording.trigger.run)
+        add("retention", self._recording.retention.run)
         if self._config["time"]["ntp_host"]:
             add("clock_keeper", self._build_clock().run)
         if self._config["system"]["watchdog_sec"]:
@@ -179,45 +190,37 @@ class Camera:
             on_down=lambda reason: log("MQTT link down: " + reason),
         )
 
-    def _build_recorder(self, config, source):
-        replay = ReplaySource(
-            source["path"],
-            fps=source["fps"],
-            pace=source["pace"],
-            loop=source["loop"],
-            buffer_bytes=source["largest_unit_kb"] * 1024,
-            ticks_ms=ticks_ms,
-        )
-        return SdRecorder(
-            replay,
-            buffer=self._board.buffer(mpegts.BUFFER_BYTES),
-            unix_time=self._board.unix_time,
-            on_started=self._clip_started,
-            on_clip=self._clip_done,
-            on_error=self._clip_failed,
-            on_grown=self._uploads.intake.grown,
-            max_clip_ms=config["max_clip_sec"] * 1000,
-            new_path=self._store.new_path,
+    def _build_card_keeper(self):
+        board, uploads, recording = self._board, self._uploads, self._recording
+        return CardKeeper(
+            probe=board.probe_card,
+            mount=board.mount_card,
+            may_mount=lambda: board.remounts_card,
+            is_in_use=lambda: recording.is_on_card or uploads.scheduler.is_running,
+            let_go=uploads.intake.close,
+            take_up=self._take_up_card,
+            mend=uploads.mend,
+            on_change=self._reporter.card_changed,
+            reset=board.reset,
+            log=log,
         )
 
-    def _build_trigger(self, config):
-        detector = MotionDetector(
-            hold_off_ms=config["hold_off_ms"],
-            post_roll_ms=config["post_roll_sec"] * 1000,
-            cool_down_ms=config["cool_down_sec"] * 1000,
-            ticks_diff=ticks_diff,
-        )
-        return MotionTrigger(
-            self._board.motion_sensor(config["pir_gpio"], config["pir_active_level"]),
-            detector,
-            start=self._recorder.start,
-            stop=self._recorder.stop,
-            ticks_ms=ticks_ms,
-        )
+    def _has_card(self):
+        return self._card.is_there
+
+    def _can_read_card(self):
+        return self._card.is_readable
+
+    def _card_failed(self, error):
+        self._card.failed(error)
+
+    async def _take_up_card(self):
+        await self._uploads.take_up()
+        self._recording.retention.restart()
 
     def _build_control(self):
         control = Control(
-            fire=self._trigger.fire,
+            fire=self._recording.trigger.fire,
             upload_file=self._uploads.intake.file,
             requeue_failed=self._uploads.scheduler.requeue_failed,
             respond=lambda payload: self._link.publish(self._topics.command_response, payload, 1),
@@ -240,18 +243,6 @@ class Camera:
         log("MQTT link up")
         self._uploads.scheduler.network_is_back()
         self._uploads.intake.look_again()
-
-    def _clip_started(self, path, trigger, priority):
-        self._uploads.intake.started(path, trigger, priority)
-        self._reporter.recording_started(path, trigger, priority)
-
-    def _clip_done(self, clip):
-        self._uploads.intake.clip(clip)
-        self._reporter.recording_completed(clip)
-
-    def _clip_failed(self, path, error):
-        self._uploads.intake.broken()
-        self._reporter.recording_failed(path, error)
 
     async def _feed_watchdog(self):
         timeout_ms = self._config["system"]["watchdog_sec"] * 1000

@@ -7,12 +7,16 @@ IP101 Ethernet PHY; Wi-Fi is the companion chip's.
 import os
 import random
 import time
+from errno import ENODEV
 
 import machine
 import network
 import uctypes
 import vfs
 from micropython import const
+
+from firmware.start_up import StartUpError
+from removable_card import RemovableCard
 
 CARD_ROOT = "/sdcard"
 
@@ -31,6 +35,13 @@ _CONSOLE_WATCHDOG_MS = const(24 * 3600 * 1000)
 _EPOCH_UNIX = const(946684800) if time.gmtime(0)[0] == 2000 else const(0)
 
 
+def _no_camera(source_type, error):
+    return StartUpError(
+        'source.type is "%s": this firmware has %s; allowed here are "replay" and "rtsp"'
+        % (source_type, error)
+    )
+
+
 class Board:
     card_root = CARD_ROOT
     reset = staticmethod(machine.reset)
@@ -39,12 +50,50 @@ class Board:
     def __init__(self):
         self._interface = None
         self._watchdog = None
+        self._card = None
+        self._mounted = None
 
     def mount_card(self):
-        """Mount the card's FAT file system; OSError if there is none."""
-        # The stubs do not know `ldo` yet.
-        card = machine.SDCard(slot=0, width=4, ldo=_LDO_CHANNEL)  # type: ignore[call-arg]
-        vfs.mount(card, CARD_ROOT)
+        """Mount the FAT of the card that is in the slot now; OSError if there is none.
+
+        The slot is begun anew, its power included, so a card that hangs starts afresh, too. Nobody
+        may have a file open. Not to be called while `remounts_card` is False.
+        """
+        self._leave_card()
+        try:
+            # The stubs do not know `ldo` yet.
+            self._card = machine.SDCard(slot=0, width=4, ldo=_LDO_CHANNEL)  # type: ignore[call-arg]
+            device = RemovableCard(self._card)
+            vfs.mount(device, CARD_ROOT)
+            self._mounted = device
+        finally:
+            if self._mounted is None:
+                self._leave_card()
+
+    def _leave_card(self):
+        """Let go of the card. A driver that was let go must not be used: it would crash the chip."""
+        if self._mounted:
+            vfs.umount(CARD_ROOT)
+            self._mounted.cut()
+            self._mounted = None
+        if self._card:
+            card, self._card = self._card, None
+            card.deinit()
+
+    def probe_card(self):
+        """OSError unless the card answers; whether it failed anybody since this was asked last."""
+        if self._mounted is None:
+            raise OSError(ENODEV, "no card is mounted")
+        return self._mounted.probe()
+
+    @property
+    def remounts_card(self):
+        """Whether a card may be initialised now.
+
+        The Wi-Fi chip hangs on the same SDMMC controller, and initialising a card while Wi-Fi is
+        up takes it down and the chip with it (esp-idf 18447). Reading is safe.
+        """
+        return not isinstance(self._interface, network.WLAN)
 
     def start_network(self, *, interface, ssid, password):
         """Bring the interface up; the link follows in its own time."""
@@ -67,6 +116,28 @@ class Board:
 
     def dns_servers(self):
         return ((self._interface.ifconfig()[3], _DNS_PORT),)
+
+    # The camera modules come with the firmware, of which stock MicroPython has none and the stubs
+    # know none.
+    @staticmethod
+    def esp_vision_modules():
+        """(sensor, h264) of the ESP-VISION firmware; StartUpError in any other."""
+        try:
+            import h264  # type: ignore[import-not-found]
+            import sensor  # type: ignore[import-not-found]
+        except ImportError as error:
+            raise _no_camera("esp_vision", error)
+        return sensor, h264
+
+    @staticmethod
+    def pydevices_modules():
+        """(cameraif, h264enc) of a firmware with the PyDevices modules; StartUpError in any other."""
+        try:
+            import cameraif  # type: ignore[import-not-found]
+            import h264enc  # type: ignore[import-not-found]
+        except ImportError as error:
+            raise _no_camera("pydevices", error)
+        return cameraif, h264enc
 
     def motion_sensor(self, gpio, active_level):
         """A function that is true while the PIR at this pin sees motion."""

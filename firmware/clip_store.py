@@ -5,14 +5,20 @@ gets the name of one that is still there.
 """
 
 import os
-from errno import EIO, ENOENT
+from errno import EIO, ENOENT, EPERM
 
 from micropython import const
 
+from firmware.messages import base_name
 from firmware.trigger import clip_name, parse_clip_name
 from mpegts import PACKET_BYTES
 
+_DIRECTORY = const(0x4000)
 _PROBE_BYTES = const(4096)
+_FLUSH_BYTES = const(65536)  # what a recording writes between two flushes
+_PACKETS_READ = const(4)
+_SYNC = const(0x47)
+_SECTOR_BYTES = const(512)
 
 
 class ClipStore:
@@ -54,6 +60,28 @@ class ClipStore:
         path = self.directory + "/" + clip_name(trigger, self._next_number)
         self._next_number += 1
         return path
+
+    def files(self):
+        """`(name, size_bytes)` of every file, in the card's order, but for those with damaged names."""
+        entries = os.ilistdir(self.directory)
+        while True:
+            try:
+                entry = next(entries)
+            except StopIteration:
+                return
+            except UnicodeError:
+                continue
+            if entry[1] != _DIRECTORY:
+                # FAT tells the size at once; other file systems have to be asked.
+                yield entry[0], entry[3] if len(entry) > 3 else self._size(entry[0])
+
+    def _size(self, name):
+        try:
+            return file_facts(self.directory + "/" + name)[0]
+        except OSError as error:
+            if error.errno != ENOENT:
+                raise
+            return 0  # it was deleted meanwhile
 
     def _names(self):
         """All names, None for a damaged one, which hides itself but not those after it."""
@@ -97,6 +125,31 @@ def readable_bytes(path, size_bytes):
     return good * _PROBE_BYTES
 
 
+def sound_bytes(path, size_bytes):
+    """How much of a recording that was broken off is good: whole packets up to the first hole.
+
+    What was written between the last two flushes may have holes, of zeros or garbage: whole
+    sectors, none of which is without the beginning of a packet. OSError when nothing can be read.
+    """
+    good = readable_bytes(path, size_bytes)
+    good -= good % PACKET_BYTES
+    at = max(0, good - _FLUSH_BYTES)
+    at -= at % PACKET_BYTES
+    piece = memoryview(bytearray(_PACKETS_READ * PACKET_BYTES))
+    with open(path, "rb") as file:
+        file.seek(at)
+        while at < good:
+            n = file.readinto(piece[: min(len(piece), good - at)])
+            for start in range(0, n, PACKET_BYTES):
+                if piece[start] != _SYNC:
+                    hole = at + start - (at + start) % _SECTOR_BYTES
+                    return hole - hole % PACKET_BYTES
+            if not n:
+                return at
+            at += n
+    return good
+
+
 def _can_read(path, position):
     try:
         with open(path, "rb") as file:
@@ -116,8 +169,23 @@ def remove_delivered(path, delivered_bytes):
     """Delete a file of which so much was delivered.
 
     OSError if it is gone, or if there is a packet in it that was not delivered, for
-    a damaged card did not give it: such a file stays.
+    a damaged card did not give it: such a file stays. What a power cut left behind a
+    hole was never promised, and goes.
     """
-    if file_facts(path)[0] - delivered_bytes >= PACKET_BYTES:
-        raise OSError(EIO, "more is in it than was delivered")
+    more_bytes = file_facts(path)[0] - delivered_bytes
+    if more_bytes >= PACKET_BYTES:
+        is_clip = parse_clip_name(base_name(path)) is not None
+        if not is_clip or more_bytes > _FLUSH_BYTES or not _is_hole(path, delivered_bytes):
+            raise OSError(EPERM, "more is in it than was delivered")
     os.remove(path)
+
+
+def _is_hole(path, position):
+    """Whether the packet there, or the next one, has no beginning. OSError when it cannot be read."""
+    with open(path, "rb") as file:
+        for start in (position, position + PACKET_BYTES):
+            file.seek(start)
+            packet = file.read(PACKET_BYTES)
+            if len(packet) == PACKET_BYTES and packet[0] != _SYNC:
+                return True
+    return False

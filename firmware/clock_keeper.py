@@ -21,6 +21,14 @@ class ClockKeeper:
         self._set_unix_time = set_unix_time
         self._random_bytes = random_bytes
         self._log = log
+        self._is_synced = False
+
+    @property
+    def quality(self):
+        """Where the time is from: "ntp" since the start, "rtc" from earlier, None when unknown."""
+        if self._unix_time() is None:
+            return None
+        return "ntp" if self._is_synced else "rtc"
 
     async def run(self):
         """Keep the clock right, for ever. A clock that is set already is left for a while."""
@@ -35,6 +43,7 @@ class ClockKeeper:
         try:
             reply = await self._exchange(sntp.encode_request(nonce), _TIMEOUT_MS)
             self._set_unix_time(sntp.decode_reply(reply, nonce))
+            self._is_synced = True
         except (OSError, asyncio.TimeoutError, ProtocolError) as error:
             self._log("no time from the NTP server: %r" % error)
             return False

@@ -10,6 +10,7 @@ Pure: no IO.
 import json
 from io import StringIO
 
+from firmware.config_kinds import ID_CHARACTERS, Flag, OneOf, Text, TextList, Whole
 from firmware.upload_windows import parse_window
 
 _REQUIRED = object()
@@ -23,122 +24,73 @@ class ConfigError(Exception):
         self.errors = errors
 
 
-class _Text:
-    """A string of `low`..`high` characters, optionally from a character set."""
-
-    def __init__(self, low, high, characters=None):
-        self.low, self.high, self.characters = low, high, characters
-
-    def accepts(self, value):
-        if not isinstance(value, str) or not self.low <= len(value) <= self.high:
-            return False
-        return self.characters is None or all(c in self.characters for c in value)
-
-    def __str__(self):
-        text = "text of %d..%d characters" % (self.low, self.high)
-        return text if self.characters is None else text + " out of " + _ID_CHARACTERS_SHOWN
-
-
-class _Whole:
-    """A whole number in a range."""
-
-    def __init__(self, low, high):
-        self.low, self.high = low, high
-
-    def accepts(self, value):
-        return (
-            isinstance(value, int)
-            and not isinstance(value, bool)
-            and self.low <= value <= self.high
-        )
-
-    def __str__(self):
-        return "a whole number from %d to %d" % (self.low, self.high)
-
-
-class _Flag:
-    def accepts(self, value):
-        return isinstance(value, bool)
-
-    def __str__(self):
-        return "true or false"
-
-
-class _OneOf:
-    def __init__(self, *values):
-        self.values = values
-
-    def accepts(self, value):
-        return value in self.values
-
-    def __str__(self):
-        return "one of " + ", ".join('"%s"' % v for v in self.values)
-
-
-class _TextList:
-    """A list of at most `most` strings of 1..`high` characters."""
-
-    def __init__(self, most, high):
-        self.most, self.high = most, high
-
-    def accepts(self, value):
-        if not isinstance(value, list) or len(value) > self.most:
-            return False
-        return all(isinstance(text, str) and 1 <= len(text) <= self.high for text in value)
-
-    def __str__(self):
-        return "a list of at most %d texts of 1..%d characters" % (self.most, self.high)
-
-
-_ID_CHARACTERS_SHOWN = "A-Z a-z 0-9 _ -"
-_ID_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
-
 # (section, key, what is allowed, default); section "" is the top level.
 SCHEMA = (
-    ("", "device_id", _Text(1, 64, _ID_CHARACTERS), _REQUIRED),
-    ("network", "interface", _OneOf("lan", "wlan"), "lan"),
-    ("network", "ssid", _Text(0, 32), ""),
-    ("network", "password", _Text(0, 63), ""),
-    ("time", "ntp_host", _Text(0, 253), "pool.ntp.org"),
-    ("time", "utc_offset_min", _Whole(-720, 840), 0),
-    ("mqtt", "host", _Text(1, 253), _REQUIRED),
-    ("mqtt", "port", _Whole(1, 65535), 1883),
-    ("mqtt", "user", _Text(0, 256), ""),
-    ("mqtt", "password", _Text(0, 256), ""),
-    ("mqtt", "keepalive_sec", _Whole(2, 3600), 30),
-    ("source", "type", _OneOf("replay"), "replay"),
-    ("source", "path", _Text(1, 255), _REQUIRED),
-    ("source", "fps", _Whole(1, 120), 30),
-    ("source", "pace", _OneOf("realtime", "fast"), "realtime"),
-    ("source", "loop", _Flag(), True),
-    ("source", "largest_unit_kb", _Whole(16, 2048), 128),
-    ("motion", "pir_gpio", _Whole(-1, 54), -1),
-    ("motion", "pir_active_level", _Whole(0, 1), 1),
-    ("motion", "hold_off_ms", _Whole(0, 60000), 100),
-    ("motion", "post_roll_sec", _Whole(0, 3600), 10),
-    ("motion", "cool_down_sec", _Whole(0, 3600), 0),
-    ("recorder", "max_clip_sec", _Whole(1, 3600), 120),
-    ("upload", "enable_cloud_upload", _Flag(), True),
-    ("upload", "auto_upload_new_recordings", _Flag(), True),
-    ("upload", "auto_upload_motion_recordings", _Flag(), True),
-    ("upload", "delete_after_upload", _Flag(), True),
-    ("upload", "max_concurrent_uploads", _Whole(1, 4), 2),
-    ("upload", "upload_delay_sec", _Whole(0, 86400), 30),
-    ("upload", "upload_timeout_sec", _Whole(1, 86400), 300),
-    ("upload", "idle_timeout_sec", _Whole(1, 3600), 30),
-    ("upload", "request_timeout_sec", _Whole(1, 3600), 30),
-    ("upload", "retry_max_attempts", _Whole(1, 1000), 3),
-    ("upload", "retry_delay_sec", _Whole(0, 86400), 60),
-    ("upload", "allow_insecure_upload", _Flag(), False),
-    ("upload", "ca_file", _Text(0, 255), ""),
-    ("upload", "allowed_hosts", _TextList(8, 253), ()),
-    ("upload", "bandwidth_limit_kbps", _Whole(0, 1000000), 0),
-    ("upload", "low_window", _Text(0, 11), ""),
-    ("upload", "normal_window", _Text(0, 11), ""),
-    ("upload", "multipart_threshold_kb", _Whole(64, 2097151), 16384),
-    ("upload", "live_upload", _Flag(), False),
-    ("upload", "compress", _OneOf("none", "gzip"), "none"),
-    ("system", "watchdog_sec", _Whole(0, 3600), 30),
+    ("", "device_id", Text(1, 64, ID_CHARACTERS), _REQUIRED),
+    ("network", "interface", OneOf("lan", "wlan"), "lan"),
+    ("network", "ssid", Text(0, 32), ""),
+    ("network", "password", Text(0, 63), ""),
+    ("time", "ntp_host", Text(0, 253), "pool.ntp.org"),
+    ("time", "utc_offset_min", Whole(-720, 840), 0),
+    ("mqtt", "host", Text(1, 253), _REQUIRED),
+    ("mqtt", "port", Whole(1, 65535), 1883),
+    ("mqtt", "user", Text(0, 256), ""),
+    ("mqtt", "password", Text(0, 256), ""),
+    ("mqtt", "keepalive_sec", Whole(2, 3600), 30),
+    ("source", "type", OneOf("replay", "rtsp", "esp_vision", "pydevices"), "replay"),
+    ("source", "path", Text(0, 255), ""),
+    ("source", "pace", OneOf("realtime", "fast"), "realtime"),
+    ("source", "loop", Flag(), True),
+    ("source", "url", Text(0, 255), ""),
+    ("source", "user", Text(0, 64), ""),
+    ("source", "password", Text(0, 64), ""),
+    ("source", "fps", Whole(1, 120), 30),
+    ("source", "width", Whole(16, 1920), 640),
+    ("source", "height", Whole(16, 1088), 480),
+    ("source", "bitrate_kbps", Whole(64, 20000), 2000),
+    ("source", "gop_sec", Whole(1, 10), 1),
+    ("source", "sda_gpio", Whole(-1, 54), 7),
+    ("source", "scl_gpio", Whole(-1, 54), 8),
+    ("source", "largest_unit_kb", Whole(16, 2048), 128),
+    ("source", "stall_sec", Whole(1, 300), 10),
+    ("motion", "pir_gpio", Whole(-1, 54), -1),
+    ("motion", "pir_active_level", Whole(0, 1), 1),
+    ("motion", "debounce_ms", Whole(0, 1000), 50),
+    ("motion", "detect", OneOf("none", "size", "luma"), "none"),
+    ("motion", "sensitivity", Whole(1, 100), 50),
+    ("motion", "zones", TextList(18, 32), ()),
+    ("motion", "hold_off_ms", Whole(0, 60000), 100),
+    ("motion", "post_roll_sec", Whole(0, 3600), 10),
+    ("motion", "cool_down_sec", Whole(0, 3600), 0),
+    ("recorder", "mode", OneOf("event", "continuous"), "event"),
+    ("recorder", "schedule", TextList(8, 11), ()),
+    ("recorder", "pre_roll_sec", Whole(0, 60), 5),
+    ("recorder", "pre_roll_kb", Whole(0, 16384), 3072),
+    ("recorder", "max_clip_sec", Whole(1, 3600), 120),
+    ("retention", "reserve_mb", Whole(1, 1048576), 64),
+    ("retention", "quota_mb", Whole(0, 1048576), 0),
+    ("retention", "max_age_days", Whole(0, 3650), 0),
+    ("upload", "enable_cloud_upload", Flag(), True),
+    ("upload", "auto_upload_new_recordings", Flag(), True),
+    ("upload", "auto_upload_motion_recordings", Flag(), True),
+    ("upload", "delete_after_upload", Flag(), True),
+    ("upload", "max_concurrent_uploads", Whole(1, 4), 2),
+    ("upload", "upload_delay_sec", Whole(0, 86400), 30),
+    ("upload", "upload_timeout_sec", Whole(1, 86400), 300),
+    ("upload", "idle_timeout_sec", Whole(1, 3600), 30),
+    ("upload", "request_timeout_sec", Whole(1, 3600), 30),
+    ("upload", "retry_max_attempts", Whole(1, 1000), 3),
+    ("upload", "retry_delay_sec", Whole(0, 86400), 60),
+    ("upload", "allow_insecure_upload", Flag(), False),
+    ("upload", "ca_file", Text(0, 255), ""),
+    ("upload", "allowed_hosts", TextList(8, 253), ()),
+    ("upload", "bandwidth_limit_kbps", Whole(0, 1000000), 0),
+    ("upload", "low_window", Text(0, 11), ""),
+    ("upload", "normal_window", Text(0, 11), ""),
+    ("upload", "multipart_threshold_kb", Whole(64, 2097151), 16384),
+    ("upload", "live_upload", Flag(), False),
+    ("upload", "compress", OneOf("none", "gzip"), "none"),
+    ("system", "watchdog_sec", Whole(0, 3600), 30),
 )
 
 
@@ -159,9 +111,9 @@ def parse(text):
             errors.append("%s is missing: give %s" % (name, allowed))
         elif value is not default and not allowed.accepts(value):
             errors.append("%s is %s: allowed is %s" % (name, _show(key, value), allowed))
+            value = default
         holder[key] = value
-    if not errors:
-        _check_together(config, errors)
+    _check_together(config, errors)
     if errors:
         raise ConfigError(errors)
     return config
@@ -217,14 +169,46 @@ def _show(key, value):
 def _check_together(config, errors):
     if config["network"]["interface"] == "wlan" and not config["network"]["ssid"]:
         errors.append("network.ssid is missing: wlan needs the name of the network")
+    _check_source(config["source"], config["motion"], errors)
+    for number, text in enumerate(config["recorder"]["schedule"]):
+        _check_window("recorder.schedule[%d]" % number, text, errors)
     upload = config["upload"]
     for key in ("low_window", "normal_window"):
-        try:
-            parse_window(upload[key])
-        except ValueError as error:
-            errors.append("upload.%s is %s: %s" % (key, json.dumps(upload[key]), error))
+        _check_window("upload." + key, upload[key], errors)
     if not upload["allow_insecure_upload"] and not upload["ca_file"]:
         errors.append(
             "upload.ca_file is missing: give the path on the card of the store's CA"
             " certificate (DER), or set upload.allow_insecure_upload for a store on the LAN"
         )
+
+
+def _check_source(source, motion, errors):
+    kind = source["type"]
+    if kind == "replay" and not source["path"]:
+        errors.append("source.path is missing: replay needs an H.264 file on the card")
+    if kind == "rtsp":
+        from rtsp import parse_rtsp_url
+
+        try:
+            parse_rtsp_url(source["url"])
+        except ValueError as error:
+            errors.append("source.url: %s" % error)
+    if motion["detect"] == "luma":
+        if kind in ("replay", "rtsp"):
+            errors.append(
+                'motion.detect is "luma": source.type "%s" gives no pixels; allowed is "size"'
+                % kind
+            )
+        from luma_motion import parse_zones
+
+        try:
+            parse_zones(motion["zones"])
+        except ValueError as error:
+            errors.append("motion.zones: %s" % error)
+
+
+def _check_window(name, text, errors):
+    try:
+        parse_window(text)
+    except ValueError as error:
+        errors.append("%s is %s: %s" % (name, json.dumps(text), error))

@@ -2,24 +2,18 @@
 
 A clip has its journal record from its first moment, so that a power cut in the
 middle of it is known for what it is: at the next start the file is cut to whole
-packets and goes out as recovered. Files that no record knows are adopted.
+packets and goes out as recovered. Files that no record knows are adopted. The same is
+done with whatever card comes after one that was taken out.
 """
 
-from errno import ENOENT
+import asyncio
 
-from firmware.clip_store import file_facts, readable_bytes
+from firmware.clip_store import file_facts, readable_bytes, sound_bytes
 from firmware.growth import Growth
 from firmware.job import DELIVERED, FAILED, HOPELESS, RECORDING, WAITING, Job
 from firmware.messages import base_name
-from firmware.trigger import (
-    HISTORICAL,
-    MOTION,
-    NAMES,
-    clip_name,
-    default_priority,
-    parse_clip_name,
-)
-from firmware.upload_error import UploadError
+from firmware.settling import Settling
+from firmware.trigger import HISTORICAL, MOTION, NAMES, clip_name, default_priority, parse_clip_name
 from mpegts import PACKET_BYTES
 from protocol_error import ProtocolError
 
@@ -49,15 +43,21 @@ class Intake:
         self.is_on = config["enable_cloud_upload"]
         self._takes_motion = config["auto_upload_motion_recordings"]
         self._takes_others = config["auto_upload_new_recordings"]
-        self._deletes = config["delete_after_upload"]
         self._live_from_bytes = live_from_bytes
         self._unix_time = unix_time
         self._to_unix = to_unix
-        self._on_failed = on_failed
         self._log = log
+        self._settling = Settling(
+            scheduler,
+            journal,
+            deletes=config["delete_after_upload"],
+            on_failed=on_failed,
+            log=log,
+        )
         self._path = None  # of the recording that goes on
         self._job = None  # its job, if it has one
         self._has_left_out = False
+        self._is_open = False
 
     def started(self, path, trigger, priority):
         """A recording began: keep its job before anybody hears of it."""
@@ -68,8 +68,16 @@ class Intake:
         if self._add(job):
             self._job = job
 
+    def raised(self, path, trigger, priority):
+        """The recording is more than it was when it began."""
+        job = self._job
+        if job is None:
+            return self.started(path, trigger, priority)
+        job.trigger, job.priority = trigger, priority
+        self._journal.keep(job)
+
     def grown(self, size_bytes):
-        """So much of the recording that goes on is on the card for good."""
+        """So much of the recording is on the card for good."""
         job = self._job
         if job is None or self._live_from_bytes is None or size_bytes < self._live_from_bytes:
             return
@@ -97,29 +105,58 @@ class Intake:
         job, self._job, self._path = self._job, None, None
         if job:
             try:
-                self._recover(job)
+                self._settling.recover(job)
             except OSError as error:
-                self._log("left for the next start: " + job.path, error)
+                self._log("left for later: " + job.path, error)
+                if job.growth:  # who uploads it waits for more
+                    job.cut(job.size_bytes - job.size_bytes % PACKET_BYTES)
+                    self._scheduler.finish(job)
 
     def open(self):
         """Take up what earlier runs left: jobs and files. Raises OSError."""
-        self._journal.open()
+        for _ in self._opening():
+            pass
+
+    async def reopen(self):
+        """As open(), in steps, on the card that is there now. Nothing is recorded or uploaded yet."""
+        for _ in self._opening():
+            await asyncio.sleep_ms(0)
+
+    def close(self):
+        """The card is gone."""
+        self._is_open = self._has_left_out = False
+        self._scheduler.forget()
+        self._journal.close()
+
+    async def mend(self):
+        """Do what a failing card did not take; OSError while it does not take a record."""
+        self._journal.touch()
+        queue = self._journal.queue
+        for row in queue.rows_in((RECORDING, DELIVERED)):
+            if self._job is None or row != self._job.row:
+                self._settling.settle(row)
+                await asyncio.sleep_ms(0)
+        self.look_again(True)
+
+    def _opening(self):
+        yield from self._journal.opening()
         self._store.open()
         marks, queue = self._look_through(), self._journal.queue
+        self._is_open = True
+        unsettled = (RECORDING, DELIVERED) if self._settling.deletes else (RECORDING,)
         for row in queue.rows_in((RECORDING, WAITING, FAILED, HOPELESS, DELIVERED)):
-            state = queue.state(row)
-            if not marks[row] or state == RECORDING or (state == DELIVERED and self._deletes):
-                try:
-                    self._settle(row)
-                except OSError as error:
-                    self._log("left for the next start: journal row %d" % row, error)
+            if not marks[row] or queue.state(row) in unsettled:
+                self._settling.settle(row, marks[row])
+                yield
 
-    def look_again(self, was_off=False):
+    def look_again(self, anyway=False):
         """Adopt what there was no room for, if there was such and there is room for many.
 
         Looking takes a while on a full card, so it is not done for every row that gets free.
         """
-        if (self._has_left_out and self._journal.queue.has_room()) or was_off:
+        if not self._is_open:  # it is looked through when it is opened
+            return
+        if (self._has_left_out and self._journal.queue.has_room()) or anyway:
             self._has_left_out = False
             try:
                 self._look_through()
@@ -134,6 +171,8 @@ class Intake:
             raise ValueError("path: allowed are files in " + directory)
         if not self.is_on:
             raise ValueError("path: upload.enable_cloud_upload is off")
+        if not self._is_open:
+            raise ValueError("path: there is no card")
         if directory + name == self._path:
             # It would be delivered in part, and then deleted under the recorder's hands.
             raise ValueError("path: is being recorded; allowed are finished files")
@@ -174,7 +213,7 @@ class Intake:
         try:
             job = self._found(path, default_priority(trigger))
         except OSError as error:
-            self._log("left for the next start: " + path, error)
+            self._log("left for later: " + path, error)
             return True
         if not job.size_bytes:  # the power went before its first flush
             self._log("found on the card, empty: " + path)
@@ -184,39 +223,6 @@ class Intake:
         self._log("found on the card: " + path)
         self._journal.mark(path, marks)
         return True
-
-    def _settle(self, row):
-        """Bring a job of an earlier run to its end that was neither waiting nor has its file."""
-        job = self._journal.load(row)
-        if job is None:
-            return self._journal.drop(row)
-        if job.state == DELIVERED:
-            return self._settle_delivered(job)
-        if job.state == RECORDING:
-            return self._recover(job)
-        self._journal.remove(job)
-        self._on_failed(job, UploadError("FILE_MISSING", "file is not on the card"), False)
-
-    def _settle_delivered(self, job):
-        if self._deletes:
-            return self._scheduler.delete_delivered(job)
-        self._journal.remove(job)  # its file was deleted by hand
-
-    def _recover(self, job):
-        """Queue what there is of a recording that was never ended."""
-        try:
-            size_bytes = readable_bytes(job.path, file_facts(job.path)[0])
-            size_bytes -= size_bytes % PACKET_BYTES
-        except OSError as error:
-            if error.errno != ENOENT:
-                raise
-            size_bytes = 0
-        if not size_bytes:
-            self._log("nothing was recorded before the power went: " + job.path)
-            return self._journal.remove(job)
-        self._log("recovered: %s, %d bytes" % (job.path, size_bytes))
-        job.cut(size_bytes)
-        self._scheduler.finish(job, at_once=True)
 
     def _add(self, job, at_once=False):
         """Whether the job is kept; if not, its file is looked for again later."""
@@ -235,7 +241,9 @@ class Intake:
         trigger = parsed[0] if parsed else HISTORICAL
         job = Job(path, size_bytes, priority, trigger, started_unix=self._to_unix(changed))
         if parsed:
-            job.size_bytes = readable_bytes(path, size_bytes)
+            # Only what is no whole number of packets was broken off for certain.
+            look = sound_bytes if size_bytes % PACKET_BYTES else readable_bytes
+            job.size_bytes = look(path, size_bytes)
             job.size_bytes -= job.size_bytes % PACKET_BYTES
             job.is_recovered = job.size_bytes < size_bytes
         return job

@@ -28,6 +28,11 @@ _FIELDS = (
     ("s", "size_bytes", 0),
     ("d", "duration_ms", 0),
     ("h", "height", 0),
+    ("f", "fps", 0),
+    ("c", "frames", 0),
+    ("l", "pre_roll_ms", 0),
+    ("b", "poster_bytes", 0),
+    ("k", "clock", None),
     ("u", "started_unix", None),
     ("a", "attempts", 0),
     ("r", "is_recovered", False),
@@ -36,15 +41,19 @@ _FIELDS = (
     ("z", "part_size", 0),
     ("n", "parts_done", 0),
 )
+_OF_CLIP = ("duration_ms", "height", "fps", "frames", "pre_roll_ms", "poster_bytes")
 
 
 class Job:
-    """`md5` is 16 bytes or None; `started_unix` is None while the clock was unknown.
+    """`md5` is 16 bytes or None; `started_unix` is None while the clock was unknown, `clock`
+    where it had the time from. Of `poster_bytes` at the file's begin a still can be made.
 
     Only the first `size_bytes` of the file are sent. `upload_id`, `part_size`,
     `parts_done` and `cloud_path` belong to an upload in parts that has begun.
     `row` is the job's place in queue and journal.
     """
+
+    cloud_path = None
 
     def __init__(self, path, size_bytes, priority, trigger, *, state=WAITING, started_unix=None):
         for _, name, default in _FIELDS:
@@ -64,7 +73,10 @@ class Job:
     def finish(self, clip):
         """The recording ended: take what is now known of it."""
         self.size_bytes, self.md5 = clip.size_bytes, clip.md5
-        self.duration_ms, self.height = clip.duration_ms, clip.height
+        for name in _OF_CLIP:
+            setattr(self, name, getattr(clip, name))
+        if self.cloud_path is None and clip.started_unix is not None:
+            self.started_unix = clip.started_unix
         self._end()
 
     def cut(self, size_bytes):

@@ -22,6 +22,7 @@ class Topics:
         self.upload_complete_ack = base + "/upload/complete_ack"
         self.upload_status = base + "/status/upload"
         self.recording_status = base + "/status/recording"
+        self.card_status = base + "/status/card"
         self.presence = base + "/status"
         self.command = base + "/command"
         self.command_response = base + "/command/response"

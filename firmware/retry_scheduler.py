@@ -13,7 +13,8 @@ from errno import ENOENT
 
 from micropython import const
 
-from firmware.job import DELIVERED, HOPELESS, RECORDING, RUNNING, WAITING
+from firmware.job import DELIVERED, RECORDING, RUNNING, WAITING
+from firmware.revival import Revival
 from firmware.trigger import URGENT
 from firmware.upload_error import PAUSE, RENEW, SUSPEND, UploadError
 
@@ -67,6 +68,7 @@ class RetryScheduler:
         self._log = log
         self._running = {}  # row: job
         self._growing = {}  # row: job of a clip that goes out while it is recorded
+        self._revival = Revival(journal, ticks_ms=ticks_ms, log=log)
         self._wake = asyncio.Event()
 
     def add(self, job, *, at_once=False):
@@ -102,12 +104,7 @@ class RetryScheduler:
 
     def requeue_failed(self, even_hopeless=True):
         """Try failed jobs again, as if new; returns how many there are."""
-        count = 0
-        for row in self._journal.failed_rows(even_hopeless):
-            count += 1
-            if self._queue.state(row) == HOPELESS:
-                self._revive(row)
-            self._queue.postpone(row, self._ticks_ms(), 0)
+        count = self._revival.begin(even_hopeless)
         self.wake()
         return count
 
@@ -115,6 +112,16 @@ class RetryScheduler:
         """Try again what failed, but not in step with all other cameras."""
         self._queue.pause(self._ticks_ms(), self._policy.spread_ms())
         self.requeue_failed(even_hopeless=False)
+
+    @property
+    def is_running(self):
+        """Whether a slot has a job, and so may have its file open."""
+        return bool(self._running)
+
+    def forget(self):
+        """The card is gone, and the jobs with it."""
+        self._growing.clear()
+        self._revival.forget()
 
     def wake(self):
         """Look at the queue now: something changed."""
@@ -143,6 +150,8 @@ class RetryScheduler:
 
     async def _serve(self, slot):
         while True:
+            while self._revival.go_on():
+                await asyncio.sleep_ms(0)
             job = self._take() if self._is_ready() else None
             if job is None:
                 await self._rest()
@@ -175,6 +184,9 @@ class RetryScheduler:
         if job is None:
             self._log("queue: a damaged record is left out")
             self._journal.drop(row)
+            return None
+        if job.state == RECORDING:  # its end could not be kept: the intake looks what there is
+            self._queue.set_state(row, RECORDING)
             return None
         return job
 
@@ -244,9 +256,3 @@ class RetryScheduler:
     def _release(self, row, at_once):
         self._queue.postpone(row, self._ticks_ms(), 0 if at_once else self._upload_delay_ms)
         self.wake()
-
-    def _revive(self, row):
-        job = self._journal.load(row)
-        if job:
-            job.state, job.attempts = WAITING, 0
-            self._journal.save(job)

@@ -9,6 +9,7 @@ Pure: no IO.
 import json
 
 from firmware.messages import base_name
+from firmware.upload_messages import poster
 from firmware.upload_statistics import progress
 
 
@@ -32,10 +33,15 @@ def upload_progress(job, sent_bytes, total_bytes, bytes_per_sec, unix_time):
 def upload_completed(job, outcome, unix_time):
     """The speed is that of the bytes that went now: what an earlier attempt stored is not sent again."""
     rate = outcome.sent_bytes * 1000 // max(1, outcome.duration_ms)
+    more = {}
+    if job.poster_bytes:
+        more["poster"] = poster(job)
+        more["poster"]["cloud_path"] = outcome.cloud_path
     return _status(
         "upload_completed",
         job,
         unix_time,
+        **more,
         filename=base_name(job.path),
         cloud_url=outcome.cloud_url,
         upload_duration_sec=(outcome.duration_ms + 500) // 1000,
@@ -81,6 +87,9 @@ def recording_completed(clip, unix_time):
             "frames": clip.frames,
             "width": clip.width,
             "height": clip.height,
+            "fps": clip.fps,
+            "pre_roll_ms": clip.pre_roll_ms,
+            "part": clip.part,
             "timestamp": unix_time,
         }
     )
@@ -95,6 +104,51 @@ def recording_failed(path, message, unix_time):
             "timestamp": unix_time,
         }
     )
+
+
+def recording_evicted(evicted, unix_time):
+    """`reason`: "reserve", "quota", "age", "card_full" or "journal_full"."""
+    return json.dumps(
+        {
+            "event": "recording_evicted",
+            "file_path": evicted.path,
+            "file_size": evicted.size_bytes,
+            "trigger": evicted.trigger,
+            "priority": evicted.priority,
+            "was_uploaded": evicted.is_uploaded,
+            "reason": evicted.reason,
+            "timestamp": unix_time,
+        }
+    )
+
+
+def recording_stopped(priority, reason, unix_time):
+    """Up to that priority nothing is recorded: there is no room, and nothing that may go for it."""
+    return json.dumps(
+        {
+            "event": "recording_stopped",
+            "priority": priority,
+            "reason": reason,
+            "timestamp": unix_time,
+        }
+    )
+
+
+def card_changed(event, text, unix_time):
+    """`event`: "card_gone", "card_failing" or "card_back"."""
+    return json.dumps({"event": event, "message": text, "timestamp": unix_time})
+
+
+def source_changed(error, unix_time):
+    """`error` is what the source of frames failed with; None when frames come again."""
+    if error is None:
+        return json.dumps({"event": "source_restored", "timestamp": unix_time})
+    text = "%s: %s" % (type(error).__name__, error)
+    return json.dumps({"event": "source_failed", "error_message": text, "timestamp": unix_time})
+
+
+def recording_resumed(unix_time):
+    return json.dumps({"event": "recording_resumed", "timestamp": unix_time})
 
 
 def _status(event, job, unix_time, **fields):

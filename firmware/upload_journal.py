@@ -8,7 +8,7 @@ totals, so the newest one of all tells them after a reset.
 
 from binascii import crc32
 
-from firmware.job import DELIVERED, FAILED, FREE, HOPELESS, from_record, to_record
+from firmware.job import DELIVERED, FAILED, FREE, RECORDING, from_record, to_record
 from firmware.messages import base_name
 from journal_codec import MOST_BYTES
 from protocol_error import ProtocolError
@@ -26,23 +26,48 @@ class UploadJournal:
         self._totals = totals
         self._log = log
         self._next_order = 1
+        self._has_totals = False
 
     def open(self):
         """Take up the jobs of earlier runs. OSError when the card cannot be read."""
+        for _ in self.opening():
+            pass
+
+    def opening(self):
+        """As open(), step by step, and for another card, too: what was known of jobs is forgotten.
+
+        The totals are taken from a card once: later this camera knows better.
+        """
         newest = -1
-        for row, sequence, payload in self._records.open():
+        self.queue.clear()
+        for record in self._records.opening():
+            if record is None:
+                yield
+                continue
+            row, sequence, payload = record
             try:
                 job, totals = from_record(payload, self._root)
             except ProtocolError as error:
                 self._log("journal row %d: %s" % (row, error))
                 continue
-            if sequence > newest:
+            if sequence > newest and not self._has_totals:
                 newest = sequence
                 self._totals.from_record(totals)
             if job:
                 job.row = row
                 self._next_order = max(self._next_order, job.order + 1)
                 self.queue.put(row, job, _hash(job.path))
+        self._has_totals = True
+
+    def close(self):
+        """Forget all jobs and leave the card alone until opened again."""
+        self.queue.clear()
+        self._records.close()
+
+    def touch(self):
+        """Write a record once more, to see whether the card takes one; OSError if it does not."""
+        payload = self._records.read(0)
+        self._records.write(0, self._record(None) if payload is None else payload)
 
     def add(self, job):
         """Keep a new job, the youngest; False when there is room for no more.
@@ -61,6 +86,11 @@ class UploadJournal:
     def save(self, job):
         """Keep what changed of a job; whether that will survive a reset."""
         self.queue.set_state(job.row, job.state)
+        return self.keep(job)
+
+    def keep(self, job):
+        """As save(), whatever state the queue has the job in."""
+        self.queue.set_priority(job.row, job.priority)
         try:
             self._records.write(job.row, self._record(job))
         except OSError as error:
@@ -80,7 +110,10 @@ class UploadJournal:
         self.queue.remove(job.row)
 
     def load(self, row):
-        """The job of a row, None if its record is damaged. OSError when the card cannot be read."""
+        """The job of a row, None if its record is damaged. OSError when the card cannot be read.
+
+        `is_kept`: whether its record has the state that the queue has.
+        """
         payload = self._records.read(row)
         if payload is None:
             return None
@@ -89,18 +122,42 @@ class UploadJournal:
         except ProtocolError:
             return None
         if job:
-            if job.state == FAILED and self.queue.state(row) != FAILED:
+            job.row, job.is_kept = row, job.state == self.queue.state(row)
+            if job.state == FAILED and not job.is_kept:
                 job.attempts = 0  # queued again
-            job.row, job.state = row, self.queue.state(row)
+            if job.state != RECORDING:  # else how it ended is not known
+                job.state = self.queue.state(row)
         return job
+
+    def evict(self, job, remove_file):
+        """Forget a job, then let its file go by `remove_file(path)`; OSError: both are as before.
+
+        A power cut in between leaves a file that no record knows, which is adopted again.
+        """
+        self._records.write(job.row, self._record(None))
+        try:
+            remove_file(job.path)
+        except OSError:
+            self.save(job)
+            raise
+        self.queue.remove(job.row)
 
     def find(self, path):
         """The row of the job for this file, or None. OSError when the card cannot be read."""
-        for row in self.queue.rows_named(_hash(path)):
+        job = self.job_of(path)
+        return job and job.row
+
+    def job_of(self, path):
+        """The job for this file, or None. OSError when the card cannot be read."""
+        for row in self.rows_of(path):
             job = self.load(row)
             if job and job.path.lower() == path.lower():  # FAT tells no more apart
-                return row
+                return job
         return None
+
+    def rows_of(self, path):
+        """The rows that may have this path, told without the card."""
+        return self.queue.rows_named(_hash(path))
 
     def drop(self, row):
         """Forget a row whose record is damaged; its file is found when the card is looked through."""
@@ -109,15 +166,12 @@ class UploadJournal:
     def mark(self, path, marks):
         """Set `marks[row]` for the rows that may have this path; whether there is one."""
         is_known = False
-        for row in self.queue.rows_named(_hash(path)):
+        for row in self.rows_of(path):
             marks[row] = is_known = True
         return is_known
 
     def _record(self, job):
         return to_record(job, self._totals.to_record(), self._root, MOST_BYTES)
-
-    def failed_rows(self, even_hopeless):
-        return self.queue.rows_in((FAILED, HOPELESS) if even_hopeless else (FAILED,))
 
 
 def _hash(path):

@@ -21,6 +21,7 @@ _FOOTAGE = ("ts", "video/mp2t")
 _OTHERS = (("log", "text/plain"), ("txt", "text/plain"), ("json", "application/json"))
 PUT, MULTIPART, APPEND = "put", "multipart", "append"
 
+_AS_THEY_ARE = ("fps", "frames", "pre_roll_ms", "clock")
 _PROTOCOL = const(2)
 _LONGEST_URL = const(2048)
 _LONGEST_PATH = const(512)
@@ -62,17 +63,8 @@ CompleteAck = namedtuple(
 def upload_request(device_id, request_id, job, file_name, unix_time, more=None):
     """Ask for a URL, or for more of them; `more`: the fields of protocol 2, see request_fields.
 
-    `job` has size_bytes, priority, trigger, duration_ms, height and cloud_path.
+    What is known of the job goes with it as `metadata`.
     """
-    metadata = {"content_type": content_type(job.path), "trigger": job.trigger}
-    if metadata["content_type"] == _FOOTAGE[1]:
-        metadata["format"] = FORMAT
-    if job.is_recovered:
-        metadata["recovered"] = True
-    if job.duration_ms:
-        metadata["duration"] = (job.duration_ms + 500) // 1000
-    if job.height:
-        metadata["resolution"] = "%dp" % job.height
     fields = {
         "request_id": request_id,
         "file_name": file_name,
@@ -80,13 +72,38 @@ def upload_request(device_id, request_id, job, file_name, unix_time, more=None):
         "priority": job.priority,
         "timestamp": unix_time,
         "device_id": device_id,
-        "metadata": metadata,
+        "metadata": _metadata(job),
     }
     if more:
         fields.update(more)
         if "resume" in more:
             fields["file_name"] = job.cloud_path
     return json.dumps(fields)
+
+
+def _metadata(job):
+    """What is known of a file; `poster` is where in the object a viewer finds its first picture."""
+    metadata = {"content_type": content_type(job.path), "trigger": job.trigger}
+    if metadata["content_type"] == _FOOTAGE[1]:
+        metadata["format"] = FORMAT
+    if job.is_recovered:
+        metadata["recovered"] = True
+    if job.duration_ms:
+        metadata["duration"] = (job.duration_ms + 500) // 1000
+        metadata["mean_bitrate_bps"] = job.size_bytes * 8 // job.duration_ms * 1000
+    if job.height:
+        metadata["resolution"] = "%dp" % job.height
+    for name in _AS_THEY_ARE:
+        value = getattr(job, name)
+        if value:
+            metadata[name] = value
+    if job.poster_bytes:
+        metadata["poster"] = poster(job)
+    return metadata
+
+
+def poster(job):
+    return {"offset": 0, "bytes": job.poster_bytes}
 
 
 def content_type(path):

@@ -71,6 +71,11 @@ class UploadMonitor:
         if self._on_completion and not will_retry:
             self._call(self._on_completion, job.path, False, "")
 
+    def evicted(self, evicted):
+        """Its file had to make room; one that was delivered is told of already."""
+        if self._on_completion and not evicted.is_uploaded:
+            self._call(self._on_completion, evicted.path, False, "")
+
     def suspended(self, job):
         """Its slot was wanted for another; it goes on later."""
         self._forget(job)

@@ -16,6 +16,7 @@ from firmware.job import FREE, RUNNING, WAITING
 
 _GROWTH = const(64)  # rows at a time
 _NAME_BYTES = const(4)
+_MANY = const(128)
 
 
 class UploadQueue:
@@ -25,12 +26,16 @@ class UploadQueue:
         self.most = most
         self._ticks_add = ticks_add
         self._ticks_diff = ticks_diff
+        self._paused_until_ms = None
+        self.clear()
+
+    def clear(self):
+        """Forget all rows."""
         self._states = bytearray()
         self._priorities = bytearray()
         self._names = bytearray()  # a hash of the path each
         self._orders = array("I")  # lower is older
         self._due = array("I")  # not before this tick; 0 for at once
-        self._paused_until_ms = None
         self._used = 0
 
     def __len__(self):
@@ -64,6 +69,9 @@ class UploadQueue:
     def state(self, row):
         return self._states[row]
 
+    def set_priority(self, row, priority):
+        self._priorities[row] = priority
+
     def set_state(self, row, state):
         self._states[row] = state
 
@@ -88,9 +96,13 @@ class UploadQueue:
             if self._states[row] in states:
                 yield row
 
+    def has(self, state):
+        """Whether a row is in that state."""
+        return self._states.find(bytes((state,))) >= 0
+
     def has_room(self):
-        """Whether there is room for a good many more: a quarter of all, or of few at least one."""
-        return self._used < self.most - self.most // 4
+        """Whether there is room for a good many more: of few rows a quarter, or at least one."""
+        return self.most - self._used > min(_MANY, self.most // 4)
 
     def take(self, now_ms, is_open):
         """The row of the next job whose time has come, now running; None if there is none.

@@ -45,6 +45,31 @@ class UploadReporter:
         payload = messages.recording_failed(path, str(error), self._unix_time())
         self._tell(payload, self._topics.recording_status)
 
+    def recording_evicted(self, evicted):
+        kind = "uploaded" if evicted.is_uploaded else "not uploaded"
+        self._log("recording deleted: %s (%s, %s)" % (evicted.path, evicted.reason, kind))
+        payload = messages.recording_evicted(evicted, self._unix_time())
+        self._tell(payload, self._topics.recording_status)
+
+    def recording_stopped(self, priority, reason):
+        self._log("no more recordings up to priority %d: %s" % (priority, reason))
+        payload = messages.recording_stopped(priority, reason, self._unix_time())
+        self._tell(payload, self._topics.recording_status)
+
+    def recording_resumed(self):
+        self._log("recordings are made again")
+        payload = messages.recording_resumed(self._unix_time())
+        self._tell(payload, self._topics.recording_status)
+
+    def source_changed(self, error):
+        self._log("source: " + ("frames come again" if error is None else repr(error)))
+        payload = messages.source_changed(error, self._unix_time())
+        self._tell(payload, self._topics.recording_status)
+
+    def card_changed(self, event, text):
+        self._log("%s: %s" % (event, text))
+        self._tell(messages.card_changed(event, text, self._unix_time()), self._topics.card_status)
+
     def _tell(self, payload, topic=None):
         if not self._publish(topic or self._topics.upload_status, payload, 1):
             self._log("no room to report: " + payload)

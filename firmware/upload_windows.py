@@ -39,11 +39,9 @@ class UploadWindows:
             return 0
         if local_sec_of_day is None:
             return None
-        begin, end = window
-        since_begin = (local_sec_of_day - begin) % _DAY_SEC
-        if since_begin < (end - begin) % _DAY_SEC:
+        if in_window(window, local_sec_of_day):
             return 0
-        return _DAY_SEC - since_begin
+        return (window[0] - local_sec_of_day) % _DAY_SEC
 
     def _window(self, priority):
         if priority == LOW:
@@ -54,6 +52,12 @@ class UploadWindows:
 def local_sec_of_day(unix_time, utc_offset_min):
     """Seconds since local midnight; None for a time that is unknown."""
     return None if unix_time is None else (unix_time + utc_offset_min * 60) % _DAY_SEC
+
+
+def in_window(window, local_sec_of_day):
+    """Whether a time of day lies in a window that `parse_window` gave."""
+    begin, end = window
+    return (local_sec_of_day - begin) % _DAY_SEC < (end - begin) % _DAY_SEC
 
 
 def parse_window(text):

@@ -1,6 +1,7 @@
 """The upload half of the camera, put together: journal, queue, slots, uploader, intake."""
 
 from binascii import hexlify
+from errno import EIO
 from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
@@ -30,16 +31,35 @@ _BURST_BYTES = const(16384)  # the least that the slots may be ahead of the band
 class Uploads:
     """`journal`, `scheduler` and `intake` of one camera, joined by callables."""
 
-    def __init__(self, board, config, store, *, link, dialer, reporter, topics, log):
-        """`config` is the whole configuration, `store` the ClipStore."""
+    def __init__(
+        self,
+        board,
+        config,
+        store,
+        *,
+        link,
+        dialer,
+        reporter,
+        topics,
+        log,
+        has_card=lambda: True,
+        on_card_error=lambda error: None,
+    ):
+        """`config` is the whole configuration, `store` the ClipStore.
+
+        has_card(): whether there is one whose jobs are known. on_card_error(OSError) is
+        told of whatever the card refuses.
+        """
         self._board, self._link, self._log = board, link, log
+        self._has_card, self._on_card_error = has_card, on_card_error
+        log = self._log_of_card  # who has nothing to do with the network
         self._id, self._utc_offset_min = config["device_id"], config["time"]["utc_offset_min"]
         upload = config["upload"]
         self._is_on = upload["enable_cloud_upload"]
         self._windows = UploadWindows(upload["low_window"], upload["normal_window"])
         buffers = [board.buffer(_BLOCK_BYTES) for _ in range(upload["max_concurrent_uploads"])]
         self._statistics = UploadStatistics()
-        self._reporter, self.monitor = reporter, UploadMonitor(self._statistics, log)
+        self._reporter, self.monitor = reporter, UploadMonitor(self._statistics, self._log)
         self.journal = UploadJournal(
             SlotJournal(
                 [board.card_root + "/queue_a", board.card_root + "/queue_b"],
@@ -79,6 +99,21 @@ class Uploads:
             self._compression.open()
         self.intake.open()
 
+    async def take_up(self):
+        """The same, step by step, with the card that is there now. Raises OSError."""
+        try:
+            if self._compression:
+                self._compression.open()
+        except OSError as error:  # files go as they are
+            self._log("nothing can be compressed", error)
+        await self.intake.reopen()
+        self.scheduler.wake()
+
+    async def mend(self):
+        """Do what the card did not let be done. OSError while it takes no record."""
+        await self.intake.mend()
+        self.scheduler.requeue_failed(even_hopeless=False)
+
     def enable(self, is_on):
         """Let uploads begin, or not; those that go on are not stopped."""
         self._is_on = self.intake.is_on = bool(is_on)
@@ -93,7 +128,7 @@ class Uploads:
                 'upload.compress is "gzip": this firmware cannot read deflate; allowed is "none"'
             )
         directory = self._board.card_root + "/work"
-        return Compression(upload, buffers=buffers, directory=directory, log=self._log)
+        return Compression(upload, buffers=buffers, directory=directory, log=self._log_of_card)
 
     def _build_uploader(self, config, buffers, dialer, topics):
         board = self._board
@@ -150,7 +185,7 @@ class Uploads:
             on_completed=self._completed,
             on_failed=self._failed,
             on_suspended=self.monitor.suspended,
-            log=self._log,
+            log=self._log_of_card,
         )
 
     def _started(self, job, grant):
@@ -169,6 +204,14 @@ class Uploads:
     def _failed(self, job, error, will_retry):
         self._reporter.upload_failed(job, error, will_retry)
         self.monitor.failed(job, error, will_retry)
+        if error.code == "CARD_ERROR":
+            self._on_card_error(OSError(EIO, error.message))
+
+    def _log_of_card(self, text, error=None):
+        """An OSError that these parts have is the card's."""
+        self._log(text, error)
+        if isinstance(error, OSError):
+            self._on_card_error(error)
 
     def _limiter(self, config):
         limit = config["bandwidth_limit_kbps"]
@@ -178,7 +221,8 @@ class Uploads:
         return TokenBucket(limit * 1000, max(_BURST_BYTES, limit * 100), ticks_diff)
 
     def _is_ready(self):
-        return self._is_on and self._link.is_up and self._board.unix_time() is not None
+        is_wanted = self._is_on and self._has_card()
+        return is_wanted and self._link.is_up and self._board.unix_time() is not None
 
     def _is_open(self, priority):
         time_of_day = local_sec_of_day(self._board.unix_time(), self._utc_offset_min)

@@ -39,18 +39,24 @@ class SlotJournal:
 
         Mends what a power cut left; OSError if neither file can be read or made.
         """
+        return (record for record in self.opening() if record)
+
+    def opening(self):
+        """As open(), with a None wherever others may have their turn; the buffer is not theirs."""
+        self.close()  # it may be another card by now
         there = [self._open_copy(copy) for copy in self._copies]
         # Two that cannot be read say that the card fails, and are left alone. One is made anew; if
         # there is no other, it was in the making when the power went.
         if there != [None, None]:
             for copy, is_there in zip(self._copies, there):
                 if not is_there:
-                    self._create(copy)
+                    yield from self._create(copy)
         if not any(copy.is_open for copy in self._copies):
             raise OSError(EIO, "no journal can be opened")
         half = len(self._buffer) // 2 // SLOT_BYTES * SLOT_BYTES
         for first in range(0, self.slots, half // SLOT_BYTES):
             yield from self._read_piece(first, half)
+            yield None
 
     def write(self, number, payload):
         """Put a record into a place; returns its sequence number. OSError if no file took it."""
@@ -99,7 +105,7 @@ class SlotJournal:
 
     def _create(self, copy):
         try:
-            copy.create(self._buffer[:_NEW_FILE_PIECE])
+            yield from copy.create(self._buffer[:_NEW_FILE_PIECE])
         except OSError as error:  # the other one serves alone
             self._log("journal %s cannot be made: %s" % (copy.path, error))
 
@@ -165,7 +171,10 @@ class _Copy:
         return False
 
     def create(self, piece):
-        """Make the file, empty of records, and its directory, of which a power cut may have left less."""
+        """Make the file, empty, and its directory, of which a power cut may have left less.
+
+        Gives a None after every piece.
+        """
         self.close()
         for remove, path in ((os.remove, self.path), (os.rmdir, self._directory)):
             try:
@@ -187,6 +196,7 @@ class _Copy:
                 if file.write(piece[:size]) != size:
                     raise OSError(EIO, "short write")
                 left -= size
+                yield None
             file.flush()
         finally:
             file.close()

@@ -28,7 +28,7 @@ from tools.virtual_board.deploy import flash
 DEVICE_ID = "ESP32P4_CAM_001"
 PIR_GPIO = 4
 CARD_FOOTAGE = "footage.h264"
-LARGEST_UNIT_KB = 104  # of the footage that is played here; the default would hold more
+READ_AHEAD_KB = 4  # beside the largest unit of what is played; the default would hold more
 STORES = {"seaweedfs": SeaweedFS, "minio": Minio}
 Event = dict[str, Any]
 
@@ -121,9 +121,11 @@ def camera_config(broker: Mosquitto, film: Footage, changes: Mapping[str, Any] =
         "source": {
             "path": f"/sdcard/{CARD_FOOTAGE}",
             "fps": film.fps,
-            "largest_unit_kb": LARGEST_UNIT_KB,
+            "largest_unit_kb": max(16, film.largest_unit_bytes // 1024 + READ_AHEAD_KB),
         },
         "motion": {"pir_gpio": PIR_GPIO, "post_roll_sec": 1},
+        "recorder": {"pre_roll_kb": 0},  # who wants a pre-roll gives the heap for it
+        "retention": {"reserve_mb": 2},  # cards here are small
         "upload": {
             "upload_delay_sec": 0,
             "retry_delay_sec": 1,

@@ -31,8 +31,14 @@ class FolderBoard:
     def __init__(self, card_root):
         self.card_root = card_root
 
+    remounts_card = True
+
     def mount_card(self):
         os.stat(self.card_root)
+
+    def probe_card(self):
+        os.stat(self.card_root)
+        return False
 
     def start_network(self, *, interface, ssid, password):
         """The host's network is up."""

@@ -139,3 +139,11 @@ async def test_a_wrong_answer_does_not_spoil_a_clock_that_is_right():
     rig = Rig(foreign, is_set=True)
     eq(await rig.sleeps(2), [REFRESH_MS, RETRY_MS])
     eq(rig.time_unix, UNIX - 5)
+
+
+async def test_where_the_time_is_from():
+    rig = Rig(right)
+    eq(rig.keeper.quality, None)
+    await rig.sleeps(1)
+    eq(rig.keeper.quality, "ntp")
+    eq(Rig(is_set=True).keeper.quality, "rtc")

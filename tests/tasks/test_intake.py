@@ -7,10 +7,11 @@ from firmware.clip_store import ClipStore
 from firmware.intake import Intake
 from firmware.job import DELIVERED, RECORDING, WAITING, Job
 from firmware.trigger import HIGH, MANUAL, MOTION, SECURITY, URGENT
-from harness import eq, exists, raises, tmp_dir
+from harness import eq, exists, raises, raises_async, tmp_dir
 from tasks.journals import jobs, journal
 
 UNIX = 1700000000
+PACKET = b"\x47" + bytes(187)
 LIVE_FROM_BYTES = 65536
 
 
@@ -35,6 +36,9 @@ class Scheduler:
     def delete_delivered(self, job):
         os.remove(job.path)
         self._journal.remove(job)
+
+    def forget(self):
+        self.calls.append(("forget",))
 
 
 class Rig:
@@ -75,7 +79,7 @@ class Rig:
 
     def file(self, name, size_bytes=376):
         with open(self.path(name), "wb") as file:
-            file.write(bytes(size_bytes))
+            file.write((PACKET * (size_bytes // 188 + 1))[:size_bytes])
         return self.path(name)
 
     def start(self, name="m0000001.ts", trigger=MOTION, priority=HIGH):
@@ -85,7 +89,7 @@ class Rig:
         self.start(name, trigger)
         path = self.file(name, size_bytes)
         return self.intake.clip(
-            Clip(path, size_bytes, b"m" * 16, trigger, HIGH, UNIX, 2000, 50, 1280, 720, 25)
+            Clip(path, size_bytes, b"m" * 16, trigger, HIGH, UNIX, 2000, 50, 1280, 720, 25, 0, 0, 0)
         )
 
     def jobs(self):
@@ -300,3 +304,161 @@ def test_a_long_queue_is_not_looked_at_for_every_place_that_gets_free():
         rig.journal.remove(first)
         rig.intake.look_again()
     eq(seen, [5])
+
+
+def test_a_recording_that_is_raised_goes_as_what_it_is_now():
+    for wanted, found in (({}, 1), ({"auto_upload_motion_recordings": False}, 1)):
+        rig = Rig(**wanted)
+        rig.start()
+        rig.intake.raised(rig.path("m0000001.ts"), SECURITY, URGENT)
+        eq(rig.journal.queue.priority(0), URGENT)
+        rig.file("m0000001.ts")
+        rig = rig.reboot()
+        eq([(job.trigger, job.priority) for job in jobs(rig.journal)], [(SECURITY, URGENT)] * found)
+
+
+class refusing:
+    """While entered, the journal takes no record: its card is write-protected."""
+
+    def __init__(self, rig):
+        self._records = rig.journal._records
+
+    def __enter__(self):
+        def refuse(number, payload):
+            raise OSError(30, "EROFS")
+
+        self._records.write = refuse
+
+    def __exit__(self, *_):
+        del self._records.write
+
+
+def hole(path, at, data):
+    with open(path, "r+b") as file:
+        file.seek(at)
+        file.write(data)
+
+
+def test_a_recording_that_a_reset_broke_off_ends_before_its_first_hole():
+    for size_bytes, at, data, kept in (
+        (131072, 98304, bytes(512), 98136),
+        (131072, 98304, b"\xa5" * 8192, 98136),
+        (131072, 130560, bytes(512), 130472),
+        (65536, 0, bytes(512), 0),
+        (1024, 512, bytes(512), 376),
+        (98512, 96256, bytes(512), 96256),  # a packet and a sector begin there
+        (400000, 1024, bytes(512), 400000 - 400000 % 188),  # flushed long ago: the card is damaged
+    ):
+        rig = Rig()
+        rig.start()
+        hole(rig.file("m0000001.ts", size_bytes), at, data)
+        rig = rig.reboot()
+        eq(rig.jobs(), [("m0000001.ts", WAITING, kept)] if kept else [], "hole at %d" % at)
+        if kept:
+            eq(jobs(rig.reboot().journal)[0].size_bytes, kept, "it does not change again")
+
+
+def test_a_file_that_was_broken_off_is_adopted_up_to_its_first_hole():
+    rig = Rig()
+    hole(rig.file("m0000001.ts", 65536), 1024, bytes(512))
+    hole(rig.file("m0000002.ts", 188 * 100), 1024, bytes(512))
+    rig = rig.reboot()
+    eq(rig.jobs(), [("m0000001.ts", WAITING, 940), ("m0000002.ts", WAITING, 18800)])
+
+
+async def test_what_a_failing_card_did_not_take_is_done_when_it_is_well():
+    rig = Rig()
+    deliver(rig)
+    rig.record("m0000002.ts")
+    with refusing(rig):
+        rig.start("m0000003.ts")  # its job cannot be kept
+        rig.file("m0000003.ts")
+        rig.intake.broken()
+        await raises_async(OSError, rig.intake.mend())
+    assert exists(rig.path("m0000001.ts"))
+    rig.start("m0000004.ts")
+    rig.file("m0000004.ts")
+    await rig.intake.mend()
+    eq(exists(rig.path("m0000001.ts")), False, "delivered, and not yet deleted")
+    names = [
+        ("m0000002.ts", WAITING, 376),
+        ("m0000004.ts", RECORDING, 0),
+        ("m0000003.ts", WAITING, 376),
+    ]
+    eq(rig.jobs(), names)
+
+
+async def test_a_recording_whose_end_was_not_kept_is_recovered():
+    rig = Rig()
+    rig.start()
+    rig.file("m0000001.ts", 1000)
+    job = jobs(rig.journal)[0]
+    rig.intake._job = None
+    rig.journal.queue.set_state(job.row, WAITING)
+    eq(rig.journal.load(job.row).state, RECORDING, "what the record says")
+    rig.journal.queue.set_state(job.row, RECORDING)
+    await rig.intake.mend()
+    eq(rig.jobs(), [("m0000001.ts", WAITING, 940)])
+
+
+async def test_a_delivery_that_was_not_kept_is_kept_before_the_file_goes():
+    rig = Rig()
+    rig.record()
+    job = jobs(rig.journal)[0]
+    job.state = DELIVERED
+    with refusing(rig):
+        rig.journal.save(job)
+    kept = []
+    rig.scheduler.delete_delivered = lambda job: kept.append(rig.reboot_journal_state(job.row))
+    rig.reboot_journal_state = lambda row: state_on_card(rig, row)
+    await rig.intake.mend()
+    eq(kept, [DELIVERED])
+
+
+def state_on_card(rig, row):
+    other = journal(rig.folder, rig.log, root=rig.directory)
+    other.open()
+    return other.queue.state(row)
+
+
+async def test_another_card_has_its_own_jobs():
+    rig, other = Rig(), Rig()
+    rig.record("m0000001.ts")
+    rig.record("m0000002.ts")
+    other.record("s0000001.ts", SECURITY)
+    other.start("m0000009.ts")
+    other.file("m0000009.ts", 1000)
+    other.file("m0000004.ts")
+    other.intake.close()
+    rig.intake.close()
+    raises(ValueError, rig.intake.file, "m0000001.ts", 3)
+    swap(rig, other)
+    await rig.intake.reopen()
+    expected = [("m0000009.ts", WAITING, 940), ("m0000004.ts", WAITING, 376)]
+    eq(rig.jobs(), [("s0000001.ts", WAITING, 376)] + expected)
+    rig.record("m0000010.ts")
+    rig.intake.close()
+    swap(rig, other)
+    await rig.intake.reopen()
+    eq([name for name, _, _ in rig.jobs()], ["m0000001.ts", "m0000002.ts"])
+
+
+def swap(rig, other):
+    """The two cards change places."""
+    for name in ("recordings", "queue_a", "queue_b"):
+        ours, theirs = rig.folder + "/" + name, other.folder + "/" + name
+        os.rename(ours, ours + "_away")
+        os.rename(theirs, ours)
+        os.rename(ours + "_away", theirs)
+
+
+async def test_an_empty_card_gets_what_it_needs():
+    rig = Rig()
+    rig.record()
+    rig.intake.close()
+    for name in ("recordings", "queue_a", "queue_b"):
+        os.rename(rig.folder + "/" + name, rig.folder + "/old_" + name)
+    await rig.intake.reopen()
+    eq(rig.jobs(), [])
+    rig.record("m0000002.ts")
+    eq([name for name, _, _ in rig.reboot().jobs()], ["m0000002.ts"])

@@ -12,6 +12,7 @@ class Rig:
         self.level = 0
         self.now_ms = 0
         self.calls = []
+        self.background = None
         detector = MotionDetector(
             hold_off_ms=0, post_roll_ms=100, cool_down_ms=0, ticks_diff=ticks_diff
         )
@@ -19,13 +20,16 @@ class Rig:
             lambda: self.level,
             detector,
             start=lambda trigger, priority: self.calls.append((trigger, priority)),
+            switch=lambda trigger, priority: self.calls.append(("switch", trigger, priority)),
             stop=lambda: self.calls.append("stop"),
+            background=lambda: self.background,
             ticks_ms=lambda: self.now_ms,
         )
 
     def at(self, now_ms, level):
         self.now_ms, self.level = now_ms, level
-        self.trigger._look(now_ms)
+        for _ in range(50):  # the background is looked at that rarely
+            self.trigger._look(now_ms)
 
 
 MOTION = ("motion_detection", 2)
@@ -64,9 +68,62 @@ def test_a_second_command_extends_and_never_shortens():
     rig.now_ms = 50
     rig.trigger.fire("security_alert", 3, 10)
     rig.at(99, 0)
-    eq(rig.calls, [ALERT, ALERT])
+    eq(rig.calls, [ALERT])
     rig.at(100, 0)
-    eq(rig.calls, [ALERT, ALERT, "stop"])
+    eq(rig.calls, [ALERT, "stop"])
+
+
+def test_a_lower_trigger_does_not_lower_a_recording():
+    rig = Rig()
+    rig.trigger.fire("security_alert", 3, 100)
+    rig.at(50, 1)
+    rig.trigger.fire("manual_recording", 1, 1000)
+    rig.at(200, 0)
+    rig.at(1051, 0)
+    eq(rig.calls, [ALERT, "stop"])
+
+
+def test_a_command_that_is_repeated_may_be_more_urgent():
+    rig = Rig()
+    rig.trigger.fire("manual_recording", 1, 100)
+    rig.trigger.fire("manual_recording", 3, 10)
+    rig.at(99, 0)
+    rig.at(100, 0)
+    eq(rig.calls, [("manual_recording", 1), ("manual_recording", 3), "stop"])
+
+
+def test_motion_is_cut_out_of_a_continuous_recording():
+    rig = Rig()
+    rig.background = "historical_recording"
+    rig.at(0, 0)
+    rig.at(10, 1)
+    rig.trigger.fire("security_alert", 3, 200)
+    rig.at(20, 0)
+    rig.at(120, 0)
+    rig.at(210, 0)
+    background = ("historical_recording", 0)
+    eq(rig.calls, [background, ("switch",) + MOTION, ALERT, ("switch",) + background])
+
+
+def test_the_schedule_begins_and_ends():
+    rig = Rig()
+    rig.at(0, 1)
+    rig.background = "scheduled_recording"
+    rig.at(10, 0)
+    rig.at(110, 0)
+    rig.background = "historical_recording"
+    rig.at(200, 0)
+    rig.background = None
+    rig.at(300, 0)
+    eq(
+        rig.calls,
+        [
+            MOTION,
+            ("switch", "scheduled_recording", 1),
+            ("switch", "historical_recording", 0),
+            "stop",
+        ],
+    )
 
 
 async def test_the_task_watches_the_pin():

@@ -364,6 +364,7 @@ async def test_a_window_that_shuts_suspends_at_a_part_s_end():
 
 class Clip:
     size_bytes, md5, duration_ms, height = 5000, b"m" * 16, 1000, 720
+    fps, frames, pre_roll_ms, poster_bytes, started_unix = 25, 25, 0, 0, None
 
 
 def recording(rig, path="a"):
@@ -466,3 +467,38 @@ async def test_a_failure_after_the_end_does_not_bring_a_job_back():
     await rig.run_until("removed", "b")
     eq(rig.events.count(("try", "a")), 1)
     eq(states(rig), [])
+
+
+async def test_many_hopeless_jobs_are_revived_in_turns():
+    """The loop is not held up by their records; all are queued again in the end."""
+    rig = Rig()
+    for number in range(20):
+        job = rig.add("j%02d" % number)
+        job.state = HOPELESS
+        rig.journal.save(job)
+    whole, written = rig.journal.save, []
+
+    def save(job):
+        written.append(job.path)
+        return whole(job)
+
+    rig.journal.save = save
+    eq(rig.scheduler.requeue_failed(), 20)
+    assert 0 < len(written) < 10, written
+    rig.is_ready = False
+    task = asyncio.create_task(rig.scheduler.run())
+    while len(written) < 20:
+        await asyncio.sleep_ms(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    eq(states(rig.reboot()), [("j%02d" % number, WAITING, 0) for number in range(20)])
+
+
+async def test_a_job_whose_end_was_not_kept_is_not_tried_as_it_was():
+    rig = Rig()
+    job = recording(rig)
+    rig.journal.queue.set_state(job.row, WAITING)  # how it ended is in no record
+    rig.add("b")
+    await rig.run_until("removed", "b")
+    assert ("try", "a") not in rig.events
+    eq(rig.journal.queue.state(job.row), RECORDING)

@@ -6,6 +6,7 @@ from collections import namedtuple
 from firmware.clip import Clip
 from firmware.job import Job
 from firmware.messages import Topics
+from firmware.retention_policy import Evicted
 from firmware.upload_error import UploadError
 from firmware.upload_reporter import UploadReporter
 from harness import eq
@@ -16,7 +17,9 @@ UPLOAD, RECORDING = "devices/CAM/status/upload", "devices/CAM/status/recording"
 
 Grant = namedtuple("Grant", "cloud_file_path")
 Outcome = namedtuple("Outcome", "cloud_url sent_bytes duration_ms")
-CLIP = Clip(PATH, 4000000, b"", "motion_detection", 2, UNIX - 9, 8040, 201, 640, 272, 25)
+CLIP = Clip(
+    PATH, 4000000, b"", "motion_detection", 2, UNIX - 9, 8040, 201, 640, 272, 25, 960, 9024, 0
+)
 ERROR = UploadError("TIMEOUT", "the store did not answer")
 
 
@@ -97,6 +100,13 @@ EVENTS = (
         {},
         "recording failed: " + PATH,
     ),
+    (
+        "recording_evicted",
+        (Evicted(PATH, 4000000, 2, "motion_detection", False, "reserve"),),
+        (RECORDING, "recording_evicted", 1),
+        {"file_size": 4000000, "priority": 2, "was_uploaded": False, "reason": "reserve"},
+        "recording deleted: " + PATH + " (reserve, not uploaded)",
+    ),
 )
 
 
@@ -127,6 +137,16 @@ def test_a_failed_recording_says_what_the_card_said():
     rig = Rig()
     rig.reporter.recording_failed(PATH, OSError(28, "no space left"))
     assert "28" in rig.sent[0][1]["error_message"], rig.sent
+
+
+def test_no_room_is_an_alarm_and_told_when_over():
+    rig = Rig()
+    rig.reporter.recording_stopped(1, "quota")
+    rig.reporter.recording_resumed()
+    told = {"event": "recording_stopped", "priority": 1, "reason": "quota", "timestamp": UNIX}
+    over = {"event": "recording_resumed", "timestamp": UNIX}
+    eq(rig.sent, [(RECORDING, told, 1), (RECORDING, over, 1)])
+    eq(rig.log, ["no more recordings up to priority 1: quota", "recordings are made again"])
 
 
 def test_an_unknown_time_is_told_as_unknown():

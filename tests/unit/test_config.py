@@ -111,3 +111,27 @@ def test_plain_http_needs_a_word():
 
 def test_wlan_needs_a_network_name():
     assert errors_of(minimal(network={"interface": "wlan"}))[0].startswith("network.ssid")
+
+
+def test_what_only_some_sources_need():
+    eq(
+        errors_of(minimal(source={"path": ""})),
+        ["source.path is missing: replay needs an H.264 file on the card"],
+    )
+    assert errors_of(minimal(source={"type": "rtsp"}))[0].startswith("source.url: ")
+    url = "rtsp://10.0.0.7:8554/stream"
+    eq(parse(minimal(source={"type": "rtsp", "url": url}))["source"]["url"], url)
+
+
+def test_pixels_come_from_cameras_only():
+    found = errors_of(minimal(motion={"detect": "luma"}))
+    assert found[0].startswith('motion.detect is "luma": source.type "replay" gives no'), found
+    parse(minimal(motion={"detect": "luma"}, source={"type": "esp_vision"}))
+
+
+def test_zones_and_schedule_say_where_they_are_wrong():
+    camera = {"type": "esp_vision"}
+    found = errors_of(minimal(motion={"detect": "luma", "zones": ["#?"]}, source=camera))
+    assert found[0].startswith("motion.zones: "), found
+    found = errors_of(minimal(recorder={"schedule": ["08:00-12:00", "25:00-26:00"]}))
+    assert found[0].startswith('recorder.schedule[1] is "25:00-26:00": allowed are'), found

@@ -20,12 +20,12 @@ from protocol_error import ProtocolError
 
 PATH = "/sdcard/recordings/m0000042.ts"
 MD5 = bytes(range(16))
-CLIP = Clip(PATH, 123456, MD5, MOTION, HIGH, 1691234567, 12345, 300, 1920, 1080, 25)
+CLIP = Clip(PATH, 123456, MD5, MOTION, HIGH, 1691234562, 12345, 300, 1920, 1080, 25, 4960, 40044, 0)
 
 
 def finished():
     job = Job(PATH, 0, HIGH, MOTION, state=RECORDING, started_unix=1691234567)
-    job.order = 7
+    job.order, job.clock = 7, "ntp"
     job.finish(CLIP)
     return job
 
@@ -38,10 +38,20 @@ def test_a_job_comes_back_as_it_was():
     eq(totals, [1, 2, 3])
     for name in ("path", "size_bytes", "priority", "trigger", "md5", "duration_ms", "height"):
         eq(getattr(back, name), getattr(job, name), name)
+    for name in ("fps", "frames", "pre_roll_ms", "poster_bytes", "clock"):
+        eq(getattr(back, name), getattr(job, name), name)
     for name in ("started_unix", "attempts", "state", "order", "is_recovered"):
         eq(getattr(back, name), getattr(job, name), name)
     for name in ("upload_id", "part_size", "parts_done", "cloud_path"):
         eq(getattr(back, name), getattr(job, name), name)
+
+
+def test_a_recording_began_before_its_trigger():
+    eq(finished().started_unix, 1691234562)
+    job = Job(PATH, 0, HIGH, MOTION, state=RECORDING, started_unix=1691234567)
+    job.cloud_path = "CAM/2023/08/05/112247_m0000042.ts"  # it is on its way: its name stays
+    job.finish(CLIP)
+    eq((job.started_unix, job.pre_roll_ms), (1691234567, 4960))
 
 
 def test_a_recording_that_broke_off():

@@ -5,11 +5,12 @@ from collections import namedtuple
 
 from firmware import status_messages as messages
 from firmware.job import Job
+from firmware.retention_policy import Evicted
 from firmware.upload_error import UploadError
 from harness import eq
 
 PATH = "/sdcard/recordings/m0000042.ts"
-Outcome = namedtuple("Outcome", "cloud_url sent_bytes duration_ms")
+Outcome = namedtuple("Outcome", "cloud_url cloud_path sent_bytes duration_ms")
 
 
 def a_job():
@@ -53,7 +54,7 @@ def test_started_completed_failed():
             "timestamp": 7,
         },
     )
-    outcome = Outcome("https://b.example/x.ts", 15728640, 32000)
+    outcome = Outcome("https://b.example/x.ts", "CAM/x.ts", 15728640, 32000)
     eq(
         json.loads(messages.upload_completed(a_job(), outcome, 7)),
         {
@@ -84,5 +85,30 @@ def test_started_completed_failed():
 
 def test_speed_is_that_of_what_went_now():
     """Half of the file was stored by an earlier attempt."""
-    outcome = Outcome("https://b.example/x.ts", 8000000, 16000)
+    outcome = Outcome("https://b.example/x.ts", "CAM/x.ts", 8000000, 16000)
     eq(json.loads(messages.upload_completed(a_job(), outcome, 7))["average_speed_kbps"], 500)
+
+
+def test_a_viewer_is_told_where_the_first_picture_is():
+    job = a_job()
+    job.poster_bytes = 40044
+    outcome = Outcome("https://b.example/x.ts", "CAM/x.ts", 15728640, 32000)
+    got = json.loads(messages.upload_completed(job, outcome, 7))
+    eq(got["poster"], {"cloud_path": "CAM/x.ts", "offset": 0, "bytes": 40044})
+
+
+def test_what_went_to_make_room():
+    evicted = Evicted(PATH, 15728640, 0, "historical_recording", True, "age")
+    eq(
+        json.loads(messages.recording_evicted(evicted, 7)),
+        {
+            "event": "recording_evicted",
+            "file_path": PATH,
+            "file_size": 15728640,
+            "trigger": "historical_recording",
+            "priority": 0,
+            "was_uploaded": True,
+            "reason": "age",
+            "timestamp": 7,
+        },
+    )

@@ -76,9 +76,20 @@ def test_request_has_the_specified_fields():
                 "format": "H264/MPEG-TS",
                 "trigger": "motion_detection",
                 "duration": 120,
+                "mean_bitrate_bps": 1045000,
                 "resolution": "1080p",
             },
         },
+    )
+
+
+def test_what_is_known_of_a_clip_goes_along():
+    job = a_job()
+    job.fps, job.frames, job.pre_roll_ms, job.clock, job.poster_bytes = 25, 3010, 4960, "ntp", 40044
+    metadata = json.loads(messages.upload_request("CAM", "u", job, "CAM/x.ts", 7))["metadata"]
+    eq(
+        [metadata[name] for name in ("fps", "frames", "pre_roll_ms", "clock", "poster")],
+        [25, 3010, 4960, "ntp", {"offset": 0, "bytes": 40044}],
     )
 
 

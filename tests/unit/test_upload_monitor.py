@@ -3,6 +3,7 @@
 from collections import namedtuple
 
 from firmware.job import Job
+from firmware.retention_policy import Evicted
 from firmware.upload_error import UploadError
 from firmware.upload_monitor import UploadMonitor
 from firmware.upload_statistics import UploadStatistics
@@ -163,3 +164,10 @@ def test_nobody_need_listen():
     rig.monitor.progress(job, 1000, 1000000, 10)
     rig.monitor.failed(job, LOST, False)
     eq((rig.told, rig.ended, rig.log), ([], [], []))
+
+
+def test_a_file_that_had_to_make_room_is_told_of_once():
+    rig, path = Rig(), "/sdcard/recordings/r0000001.ts"
+    for is_uploaded in (True, False):
+        rig.monitor.evicted(Evicted(path, 1000, 1, "manual_recording", is_uploaded, "reserve"))
+    eq(rig.ended, [(path, False, "")])

@@ -14,10 +14,10 @@ from tools.desk import Event
 from tools.services import SeaweedFS
 
 _HEAP = "512k"
-_FILM = "bigbuckbunny"
+_FILM = "steady_4mbit"
 _CLIP_SEC = 2
 _RECORD_SEC = 12
-_UPLINK_BYTES_PER_SEC = 140_000  # for each upload; the footage is 220,000
+_UPLINK_BYTES_PER_SEC = 300_000  # for each upload; the footage is 465,000
 _QUIET_SEC = 30
 _SLOTS = 2
 

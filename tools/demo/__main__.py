@@ -1,6 +1,6 @@
 """Run the demo: record on the virtual board, deliver, read back, verify, show.
 
-    DEMO_CLIPS=3 STORE=minio python -m tools.demo
+    DEMO_CLIPS=3 STORE=minio SOURCE=rtsp python -m tools.demo
 
 Leaves the clips read back from the store, a contact sheet of each, the board's serial log and
 summary.json in build/demo/. Exit status 0 only if every clip was delivered and verified.
@@ -29,18 +29,24 @@ from rich.progress import (
 from tools.demo.footage_check import contact_sheet, decode_errors, frame_count
 from tools.demo.uplink import Uplink
 from tools.desk import PIR_GPIO, STORES, Desk, Event, desk
-from tools.services import ServiceError
+from tools.material import footage
+from tools.services import RtspServer, ServiceError
 from tools.virtual_board import card
 
 FOLDER = Path("build/demo")
 FILM = "bench_4mbit"
+FILM_LOOPS = 10  # of the RTSP server, which plays it once for each client
 UPLINK_BYTES_PER_SEC = 560_000  # what the device is said to reach over Wi-Fi
 MOTION_SEC = 5
+PRE_ROLL_SEC = 3
+PRE_ROLL_KB = 2560  # for 4 Mbit/s, and for key frames that make one second larger than another
+HEAP = "6M"
 UPLOAD_DELAY_SEC = 2  # time to copy the clip off the card before it is delivered and deleted
 QUIET_SEC = 60  # with no message for so long something is broken
 # How each clip is started: by the motion sensor or a command, at the trigger's own priority.
 STARTS = ("motion_detection", "security_alert", "scheduled_recording", "historical_recording")
 PRIORITIES = ("LOW", "NORMAL", "HIGH", "URGENT")
+SOURCES = ("replay", "rtsp")
 
 
 @dataclass
@@ -51,6 +57,7 @@ class Clip:
     trigger: str
     priority: int
     frames: int
+    pre_roll_ms: int
     held_sha256: str
     held_bytes: int
     cloud_path: str = ""
@@ -79,6 +86,11 @@ class Demo:
     def __init__(self, table: Desk, console: Console, bars: Progress) -> None:
         self._table, self._console, self._bars = table, console, bars
         self.clips: dict[str, Clip] = {}
+
+    def watch(self, seconds: int) -> None:
+        """Give the camera a past that a clip can begin with."""
+        self._say(f"watching for {seconds} s: a clip begins so long before its trigger")
+        time.sleep(seconds + 1)  # and a key frame
 
     def record(self, number: int) -> None:
         """Start clip `number` and follow the camera until it is on the card."""
@@ -120,12 +132,14 @@ class Demo:
             event["trigger"],
             event["priority"],
             event["frames"],
+            event["pre_roll_ms"],
             hashlib.sha256(held).hexdigest(),
             len(held),
         )
-        seconds = event["duration_ms"] / 1000
+        seconds, before = event["duration_ms"] / 1000, clip.pre_roll_ms / 1000
         self._say(
-            f"on the card: {path}, {seconds:.1f} s, {clip.frames} frames, {len(held):,} bytes"
+            f"on the card: {path}, {seconds:.1f} s, {clip.frames} frames, {len(held):,} bytes;"
+            f" begins {before:.1f} s before its trigger"
         )
         self.clips[path] = clip
 
@@ -168,23 +182,41 @@ def verify(table: Desk, clip: Clip) -> None:
         clip.faults.append(f"ffmpeg: {errors}")
     elif (frames := frame_count(copy)) != clip.frames:
         clip.faults.append(f"ffprobe counts {frames} frames, the camera {clip.frames}")
+    if not clip.pre_roll_ms:
+        clip.faults.append("begins at its trigger, not before")
     if clip.name in table.recordings():
         clip.faults.append("delivered, but still on the card")
     contact_sheet(copy, copy.with_suffix(".png"), clip.frames)
 
 
-def run(clips: int, store: str, console: Console) -> list[Clip]:
-    changes = {
-        "source": {"largest_unit_kb": 256},
+def run(clips: int, store: str, source: str, console: Console) -> list[Clip]:
+    changes: dict[str, Any] = {
+        "recorder": {"pre_roll_sec": PRE_ROLL_SEC, "pre_roll_kb": PRE_ROLL_KB},
         "upload": {"upload_delay_sec": UPLOAD_DELAY_SEC},
     }
     with contextlib.ExitStack() as opened:
-        console.print(f"Starting broker, store ({store}), cloud service and board ...")
+        console.print(
+            f"Starting broker, store ({store}), cloud service, frame source ({source}) and board ..."
+        )
+        if source == "rtsp":
+            film = footage(FILM)
+            server = opened.enter_context(RtspServer(film, loops=FILM_LOOPS, auth="digest"))
+            changes["source"] = {
+                "type": "rtsp",
+                "url": server.url,
+                "user": server.user,
+                "password": server.password,
+            }
         shelf = opened.enter_context(STORES[store]())
         uplink = opened.enter_context(Uplink(shelf.host, shelf.port, UPLINK_BYTES_PER_SEC))
         table = opened.enter_context(
             desk(
-                FOLDER, store=shelf, film=FILM, changes=changes, endpoint=f"http://{uplink.address}"
+                FOLDER,
+                store=shelf,
+                film=FILM,
+                heap=HEAP,
+                changes=changes,
+                endpoint=f"http://{uplink.address}",
             )
         )
         console.print(f"The board is on line; its console is {table.board.port}")
@@ -196,6 +228,7 @@ def run(clips: int, store: str, console: Console) -> list[Clip]:
         )
         with Progress(*columns, console=console) as bars:
             demo = Demo(table, console, bars)
+            demo.watch(PRE_ROLL_SEC)
             for number in range(clips):
                 demo.record(number)
             demo.deliver()
@@ -229,9 +262,13 @@ def report(clips: list[Clip], expected: int, store: str, seconds: float, console
 
 def main() -> int:
     store = os.environ.get("STORE", "seaweedfs")
+    source = os.environ.get("SOURCE", SOURCES[0])
     count = os.environ.get("DEMO_CLIPS", "1")
     if store not in STORES:
         print(f"STORE={store}: allowed are {', '.join(STORES)}", file=sys.stderr)
+        return 2
+    if source not in SOURCES:
+        print(f"SOURCE={source}: allowed are {', '.join(SOURCES)}", file=sys.stderr)
         return 2
     if not count.isdigit() or not 1 <= int(count) <= 100:
         print(f"DEMO_CLIPS={count}: allowed is a whole number from 1 to 100", file=sys.stderr)
@@ -242,7 +279,7 @@ def main() -> int:
     started = time.monotonic()
     clips: list[Clip] = []
     try:
-        clips = run(int(count), store, console)
+        clips = run(int(count), store, source, console)
     except (TimeoutError, ServiceError) as error:
         console.print(f"the demo stopped: {error}\nsee {FOLDER}/serial.log")
     seconds = time.monotonic() - started

@@ -116,6 +116,10 @@ class VirtualBoard:
     def insert_card(self) -> None:
         self._panel.set_card(True)
 
+    def protect_card(self, protected: bool) -> None:
+        """Let the card refuse writes, as a worn-out one does, or take them again."""
+        self._panel.set_protected(protected)
+
     def power_cut(self) -> None:
         """Take the power away, in the middle of whatever the board does."""
         self._engine.power_cut()

@@ -17,6 +17,7 @@ _RESET_CAUSE = 130
 _RAW_REPL = 131
 _MAC = 132
 _CLOCK = 138
+_PROTECTED = 146
 _BYTES = 256
 _OPEN = 255
 
@@ -62,6 +63,9 @@ class Panel:
         if present:
             self._insertions = self._insertions % 255 + 1
         self._bytes[_CARD] = self._insertions if present else 0
+
+    def set_protected(self, protected: bool) -> None:
+        self._bytes[_PROTECTED] = protected
 
     def set_clock_offset(self, sec: int) -> None:
         self._bytes[_CLOCK : _CLOCK + 8] = struct.pack("<q", sec)

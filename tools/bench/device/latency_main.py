@@ -1,10 +1,10 @@
 # In place of main.py: the same camera, which says on its console when a clip's last byte is on the card.
 from time import ticks_ms
 
-from firmware import sd_recorder
+from firmware import clip_writer
 from firmware.app import start
 
-_Clip = sd_recorder.Clip
+_Clip = clip_writer.Clip
 
 
 def stamped(*fields):
@@ -12,5 +12,5 @@ def stamped(*fields):
     return _Clip(*fields)
 
 
-sd_recorder.Clip = stamped
+clip_writer.Clip = stamped
 start()

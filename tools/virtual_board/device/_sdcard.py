@@ -3,7 +3,9 @@
 The slot of the common ESP32-P4 boards: SDMMC slot 0, four data lines, powered by the chip's LDO
 channel 4. Every other slot is empty. A card must be initialised after it was put in; VfsFat does
 so when it mounts. Answers are the driver's: 0, -EIO from a card that went away, False where
-initialising again failed. Blocks reach the image file before writeblocks() returns.
+initialising again failed. Blocks reach the image file before writeblocks() returns. deinit() gives
+back the host controller, its lock included (esp-idf, sdmmc_transaction.c): whoever uses the card
+after that, a file system's handle for instance, brings the chip down.
 """
 
 import _wires
@@ -55,7 +57,9 @@ class SDCard:
 
     def _ready(self):
         """Initialise the card unless that was done; False when it does not answer."""
-        if not self._insertion and self._wired and self._open:
+        if not self._open:
+            _panic()
+        if not self._insertion and self._wired:
             self._insertion = _wires.read(_wires.CARD)
         return self._insertion != 0
 
@@ -65,7 +69,7 @@ class SDCard:
             return False
         count = len(buf) // _BLOCK_BYTES
         present = self._insertion == _wires.read(_wires.CARD)
-        if not present or not self._open or block + count > _block_count:
+        if not present or block + count > _block_count:
             return -_EIO
         _wires.card.seek(block * _BLOCK_BYTES)
         move(memoryview(buf)[: count * _BLOCK_BYTES])
@@ -75,6 +79,8 @@ class SDCard:
         return self._transfer(block_num, buf, _wires.card.readinto)
 
     def writeblocks(self, block_num, buf):
+        if _wires.read(_wires.PROTECTED):
+            return -_EIO
         return self._transfer(block_num, buf, _wires.card.write)
 
     def ioctl(self, op, arg):
@@ -99,6 +105,12 @@ class SDCard:
         if self._open:
             self._open = False
             _in_use.remove(self._slot)
+
+
+def _panic():
+    print("Guru Meditation Error: Core  0 panic'ed (LoadProhibited). Exception was unhandled.")
+    _wires.tell(b"reset\n")
+    _wires.wait_for_the_end()
 
 
 def _check(slot, width, miso, mosi, sck, cs, cmd, data):

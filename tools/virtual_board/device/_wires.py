@@ -11,6 +11,7 @@ other end and has the same layout):
     131       1 when the serial port was left in the raw REPL by a soft reset
     132..137  the chip's MAC address
     138..145  the board's clock less the host's, in seconds (int64, little-endian)
+    146       1 while the SD card takes no writes
 
 `tell` sends one line to the host; sent lines survive the death of the board.
 """
@@ -29,6 +30,7 @@ RESET_CAUSE = const(130)
 RAW_REPL = const(131)
 MAC = const(132)
 _CLOCK = const(138)
+PROTECTED = const(146)
 
 OPEN = const(255)
 
