@@ -93,6 +93,7 @@ class Camera:
         self._reporter = UploadReporter(
             self._link.publish, self._topics, unix_time=board.unix_time, log=log
         )
+        self._clock = self._build_clock()
         self._uploads = Uploads(
             board,
             config,
@@ -101,6 +102,7 @@ class Camera:
             dialer=self._dialer,
             reporter=self._reporter,
             topics=self._topics,
+            clock_quality=lambda: self._clock.quality,
             log=log,
             has_card=self._can_read_card,
             on_card_error=self._card_failed,
@@ -159,7 +161,7 @@ class Camera:
         add("motion_trigger", self._recording.trigger.run)
         add("retention", self._recording.retention.run)
         if self._config["time"]["ntp_host"]:
-            add("clock_keeper", self._build_clock().run)
+            add("clock_keeper", self._clock.run)
         if self._config["system"]["watchdog_sec"]:
             add("watchdog", self._feed_watchdog)
         return await self._supervisor.run()

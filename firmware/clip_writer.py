@@ -2,7 +2,7 @@
 
     access unit ──▶ muxer ──8 KiB block──▶ file
 
-Invariant: what is written is on the card for good after 64 KiB or two seconds of
+Invariant: whole blocks are on the card for good after 64 KiB or two seconds of
 footage, whichever comes first. All methods that write raise OSError, after which
 there is no clip; what was flushed stays on the card.
 """
@@ -61,7 +61,7 @@ class ClipWriter:
         if not self._poster_bytes:
             self._poster_bytes = self._writer.size_bytes + self._muxer.tail_bytes
         if (self.last_90k - self._flushed_90k) & _PTS_MASK >= _FLUSH_90K:
-            self._writer.flush(self._muxer.tail_bytes)
+            self._writer.flush()
         return False
 
     def was_flushed(self):

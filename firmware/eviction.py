@@ -15,12 +15,24 @@ from micropython import const
 
 from firmware.clip_store import file_facts
 from firmware.job import DELIVERED
-from firmware.retention_policy import IN_USE, Evicted, kib_of, pack, rank_of, unpack, with_rank
+from firmware.retention_policy import (
+    IN_USE,
+    JOURNAL_FULL,
+    Evicted,
+    Tally,
+    kib_of,
+    pack,
+    rank_of,
+    unpack,
+    with_rank,
+)
 from firmware.trigger import clip_name, default_priority, parse_clip_name
 
 _TURN = const(16)  # entries that are looked at in one turn of the loop
 _MOST_STUCK = const(16)  # a card that deletes none of so many deletes nothing
-_PATIENCE = const(15)  # ticks until those are tried again
+_PATIENCE = const(15)  # ticks until those are tried again, or places looked for in vain
+_PLACES = const(32)  # that are made in the journal at once
+_PAUSE_MS = const(100)  # between clips that go for them: each is reported
 
 
 class Eviction:
@@ -38,6 +50,7 @@ class Eviction:
         self._on_evicted = on_evicted
         self._log = log
         self._stuck, self._patience = [], 0  # names, packed, of clips that could not be deleted
+        self._rest = 0  # ticks until places in the journal are looked for again
         self._cluster_bytes = 512
         self.used_kib = 0
         self.tried = 0  # clips that went, or could not be deleted
@@ -45,6 +58,7 @@ class Eviction:
     def tick(self):
         """Some time went by: what could not be deleted may be tried again one day."""
         self._patience -= 1
+        self._rest -= 1
         if self._patience <= 0:
             self._stuck.clear()
 
@@ -103,6 +117,23 @@ class Eviction:
             priority, trigger = job.priority, job.trigger
         self._on_evicted(Evicted(path, size_bytes, priority, trigger, is_uploaded, reason))
         return True
+
+    async def make_places(self, cluster_bytes):
+        """Let the oldest go that were uploaded, if the journal has few places left.
+
+        OSError when the card cannot be read.
+        """
+        queue = self._journal.queue
+        if self._rest > 0 or queue.has_room() or not queue.has(DELIVERED):
+            return
+        tally, gone = Tally(_PLACES), 0
+        await self.look_through(tally, cluster_bytes)
+        for packed in tally.first:
+            if self.evict(packed, JOURNAL_FULL, 0):
+                gone += 1
+                await asyncio.sleep_ms(_PAUSE_MS)
+        if gone < _PLACES:
+            self._rest = _PATIENCE
 
     def _remove(self, path, job, is_uploaded):
         if job and not is_uploaded:

@@ -28,6 +28,7 @@ class Intake:
         config,
         live_from_bytes,
         unix_time,
+        clock_quality,
         to_unix,
         on_failed,
         log,
@@ -44,7 +45,7 @@ class Intake:
         self._takes_motion = config["auto_upload_motion_recordings"]
         self._takes_others = config["auto_upload_new_recordings"]
         self._live_from_bytes = live_from_bytes
-        self._unix_time = unix_time
+        self._unix_time, self._clock_quality = unix_time, clock_quality
         self._to_unix = to_unix
         self._log = log
         self._settling = Settling(
@@ -65,6 +66,7 @@ class Intake:
         if not self._is_wanted(trigger):
             return
         job = Job(path, 0, priority, trigger, state=RECORDING, started_unix=self._unix_time())
+        job.clock = self._clock_quality()
         if self._add(job):
             self._job = job
 

@@ -53,7 +53,7 @@ class Job:
     `row` is the job's place in queue and journal.
     """
 
-    cloud_path = None
+    cloud_path = clock = None
 
     def __init__(self, path, size_bytes, priority, trigger, *, state=WAITING, started_unix=None):
         for _, name, default in _FIELDS:

@@ -3,9 +3,9 @@
 Free space is asked of the file system every few seconds; the recordings are looked
 through (eviction.py) only when something must go, a few entries in a turn of the loop.
 
-A clip that was uploaded and stays keeps its place in the journal. When these run short
-the oldest such clips go, or nothing more would be queued; for one that was not uploaded
-nothing is gained: it is adopted when there is room.
+A clip that was uploaded and stays keeps its place in the journal. When few are left the
+oldest such clips go, or nothing more would be queued. None that was not uploaded goes
+for a place: those without one are adopted later.
 
 A FAT32 card may claim to have more free than it has. The first write that finds it
 full shows by how much, and from then on so much is taken off.
@@ -16,20 +16,10 @@ import asyncio
 from micropython import const
 
 from firmware.eviction import Eviction
-from firmware.job import DELIVERED
-from firmware.retention_policy import (
-    CARD_FULL,
-    JOURNAL_FULL,
-    RetentionPolicy,
-    Tally,
-    kib_of,
-    unpack,
-)
+from firmware.retention_policy import CARD_FULL, RetentionPolicy, Tally, kib_of, unpack
 
 _CHECK_MS = const(2000)
 _FIRST = const(8)  # clips that are kept of one look
-_PLACES = const(32)  # that are made in the journal at once
-_PAUSE_MS = const(100)  # between clips that go for it: each is reported
 # In checks:
 _REST = const(15)  # until a look that found too little is repeated
 _ASKED = const(15)  # for so long it counts what was recorded last
@@ -72,7 +62,6 @@ class Retention:
             on_evicted=on_evicted,
             log=log,
         )
-        self._queue = journal.queue
         self._is_ready = is_ready
         self._statvfs = statvfs
         self._policy = RetentionPolicy(reserve_bytes // 1024, quota_bytes // 1024)
@@ -104,7 +93,6 @@ class Retention:
         self._lie_kib = 0  # so much more than there is the file system claims to be free
         self._must_look = self._has_quota
         self._is_full = False
-        self._places_rest = 0
         self.wake()
 
     def may_record(self, priority):
@@ -180,7 +168,7 @@ class Retention:
             await self._make_room(is_full)
         if self._age_limit:
             await self._age_limit.check(self._block_bytes)
-        await self._make_places()
+        await self._eviction.make_places(self._block_bytes)
         self._tell()
 
     def _missing_kib(self, is_full=False):
@@ -225,22 +213,6 @@ class Retention:
                 await asyncio.sleep_ms(0)
                 missing_kib = self._missing_kib()
         return missing_kib
-
-    async def _make_places(self):
-        """Let the oldest go that were uploaded if the journal has few places left."""
-        if self._places_rest:
-            self._places_rest -= 1
-            return
-        if self._queue.has_room() or not self._queue.has(DELIVERED):
-            return
-        tally, made = Tally(_PLACES), 0
-        await self._eviction.look_through(tally, self._block_bytes)
-        for packed in tally.first:
-            if self._eviction.evict(packed, JOURNAL_FULL, 0):
-                made += 1
-                await asyncio.sleep_ms(_PAUSE_MS)
-        if made < _PLACES:
-            self._places_rest = _REST
 
     def _tell(self):
         """Report that recordings are not made, once, and once that all are made again."""

@@ -2,9 +2,9 @@
 
 Invariant: every write but the last one of a file is the whole block, so on a
 card all writes are whole sectors at sector boundaries. A flush every
-`flush_bytes` makes what is written survive a power cut: an unflushed FAT file
-has no length yet. flush() brings a part of the block to the card as well; it is
-written over with the same bytes when the block is full.
+`flush_bytes`, or when asked for, makes what is written survive a power cut: an
+unflushed FAT file has no length yet. Nothing is ever written over: a sector that
+the power leaves half written holds only what was not promised.
 
 An error is final: a FAT handle that had one takes further writes and flushes
 without complaint and loses them, so the handle is closed and never used again.
@@ -41,29 +41,26 @@ class BlockWriter:
                 raise OSError(EIO, "short write")
             self.size_bytes += len(data)
             if self.size_bytes >= self._flush_at:
-                self._file.flush()
-                self._note_flush(self.size_bytes)
+                self._flush()
         except OSError:
             self.abandon()
             raise
         if self._digest:
             self._digest.update(data)
 
-    def flush(self, tail_bytes):
-        """Bring all to the card for good, the first `tail_bytes` of the block that fills as well."""
+    def flush(self):
+        """Bring to the card for good what is written."""
+        if self.flushed_bytes == self.size_bytes:
+            return
         try:
-            if tail_bytes:
-                if self._file.write(self._block[:tail_bytes]) != tail_bytes:
-                    raise OSError(EIO, "short write")
-            self._file.flush()
-            self._file.seek(self.size_bytes)
+            self._flush()
         except OSError:
             self.abandon()
             raise
-        self._note_flush(self.size_bytes + tail_bytes)
 
-    def _note_flush(self, size_bytes):
-        self.flushed_bytes = size_bytes
+    def _flush(self):
+        self._file.flush()
+        self.flushed_bytes = self.size_bytes
         self._flush_at = self.size_bytes + self._flush_bytes
 
     def close(self, tail_bytes=0):
@@ -89,9 +86,6 @@ class _NoFile:
         raise OSError(EBADF, "no file is open")
 
     def flush(self):
-        raise OSError(EBADF, "no file is open")
-
-    def seek(self, position):
         raise OSError(EBADF, "no file is open")
 
     def close(self):

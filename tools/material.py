@@ -71,6 +71,9 @@ RECIPES = {
     "bench_4mbit": Recipe(  # 21 s: the rate and pace that the figures of `make bench` refer to
         "bigbuckbunny.mp4", 30, 3, ("-b:v", "4M", "-maxrate", "4M", "-bufsize", "2M")
     ),
+    "bench_2mbit": Recipe(  # the same at the rate that the cost of the container refers to
+        "bigbuckbunny.mp4", 30, 3, ("-b:v", "2M", "-maxrate", "2M", "-bufsize", "1M")
+    ),
     "steady_4mbit": Recipe(  # 30 s: the same rate without large frames, for small heaps
         "bikes.mp4", 30, 2, ("-b:v", "4M", "-maxrate", "4M", "-bufsize", "400k")
     ),

@@ -5,12 +5,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from tools.demo.footage_check import decode_errors
-from tools.desk import Desk, camera_config, desk, make_card
+from tools.desk import CameraEvents, Desk, camera_config, desk, make_card
 from tools.material import footage
 from tools.services import mosquitto
 from tools.virtual_board import VirtualBoard, card
@@ -164,3 +164,20 @@ def test_a_camera_waits_for_its_card(tmp_path: Path) -> None:
             board.wait_for("camera not started: the SD card cannot be mounted", 20)
             board.insert_card()
             board.wait_for("MQTT link up", 30)
+
+
+def test_over_wi_fi_a_card_comes_back_by_a_reset(tmp_path: Path) -> None:
+    """No card can be initialised while Wi-Fi is up: the camera says so, and then does it first."""
+    image = tmp_path / "card.img"
+    with mosquitto() as broker, closing(CameraEvents(broker)) as events:
+        film = footage("bikes")
+        network = {"interface": "wlan", "ssid": "home", "password": "secret"}
+        make_card(image, camera_config(broker, film, {"network": network}), film)
+        with VirtualBoard(image, workdir=tmp_path) as board:
+            flash(board.port)
+            board.wait_for("MQTT link up", 20)
+            board.eject_card()
+            events.wait("card_gone", 20)
+            board.insert_card()
+            board.wait_for("resetting: while Wi-Fi is up no card can be mounted", 100)
+            board.wait_for("MQTT link up", 20)

@@ -55,6 +55,9 @@ class FolderBoard:
     def unix_time(self):
         return int(time.time())
 
+    def set_unix_time(self, unix_sec):
+        """The host keeps its own."""
+
     def to_unix(self, file_time):
         return int(file_time)
 

@@ -47,6 +47,7 @@ class Sectors:
 
 class FatCard:
     _mounted = []
+    _piece = memoryview(bytes(_PIECE))  # of all: mounted cards stay
 
     def __init__(self, mib):
         self.root = "/small_card%d" % len(self._mounted)
@@ -54,7 +55,6 @@ class FatCard:
         sectors = Sectors(mib * 2048)
         vfs.VfsFat.mkfs(sectors)
         vfs.mount(vfs.VfsFat(sectors), self.root)
-        self._piece = bytes(_PIECE)
 
     def statvfs(self):
         return os.statvfs(self.root)

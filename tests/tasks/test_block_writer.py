@@ -41,6 +41,9 @@ class Card:
     def flush(self):
         self.note("flush")
 
+    def seek(self, position):
+        self.note(("seek", position))
+
     def close(self):
         self.note("close")
 
@@ -109,6 +112,33 @@ def test_only_whole_blocks_are_written_and_flushed_every_64_kb():
     blocks = [BLOCK_BYTES] * 8
     rest = [BLOCK_BYTES, 188, "flush", "close"]
     eq(card.calls, ["open"] + blocks + ["flush"] + blocks + ["flush"] + rest)
+
+
+def test_a_flush_asked_for_counts_for_the_64_kb():
+    with Card() as card:
+        writer = BlockWriter(bytearray(BLOCK_BYTES))
+        writer.open("x")
+        writer.flush()
+        for _ in range(5):
+            writer.write_block()
+        writer.flush()
+        eq(writer.flushed_bytes, 5 * BLOCK_BYTES)
+        writer.flush()
+        for _ in range(8):
+            writer.write_block()
+        writer.close()
+    blocks = [BLOCK_BYTES] * 5 + ["flush"] + [BLOCK_BYTES] * 8 + ["flush"]
+    eq(card.calls, ["open"] + blocks + ["flush", "close"])
+
+
+def test_a_flush_that_fails_ends_the_file():
+    with Card(2) as card:
+        writer = BlockWriter(bytearray(BLOCK_BYTES))
+        writer.open("x")
+        writer.write_block()
+        eq(raises(OSError, writer.flush).errno, EIO)
+        eq((card.calls, writer.flushed_bytes), (["open", BLOCK_BYTES, "flush", "close"], 0))
+        raises(OSError, writer.flush)
 
 
 def first_error(writer):

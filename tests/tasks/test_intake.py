@@ -62,6 +62,7 @@ class Rig:
             config=config,
             live_from_bytes=LIVE_FROM_BYTES,
             unix_time=lambda: UNIX,
+            clock_quality=lambda: "ntp",
             to_unix=lambda changed: UNIX - 5,
             on_failed=lambda job, error, will_retry: self.failed.append((job.path, error.code)),
             log=self.log,

@@ -8,8 +8,10 @@ import os
 import random
 
 from firmware import eviction
+from firmware.clip import Clip
 from firmware.clip_store import ClipStore
-from firmware.job import DELIVERED, FAILED, RECORDING, RUNNING, WAITING, Job
+from firmware.intake import Intake
+from firmware.job import DELIVERED, FAILED, HOPELESS, RECORDING, RUNNING, WAITING, Job
 from firmware.retention import Retention
 from firmware.trigger import (
     HIGH,
@@ -26,6 +28,8 @@ from tasks.journals import journal
 from tasks.small_card import ENOSPC, small_card
 
 CARD_MIB = 16
+PLACES = 64  # in the journal; they run short with a quarter of them free
+PLACES_MADE = 32
 MIB = 1048576
 KIB = 1024
 NOW = 1800000000
@@ -76,7 +80,7 @@ class Rig:
         )
 
     def open_journal(self):
-        self.journal = journal(self.folder, self.log, 64, root=self.directory)
+        self.journal = journal(self.folder, self.log, PLACES, root=self.directory)
         self.journal.open()
 
     def statvfs(self):
@@ -760,6 +764,185 @@ async def test_a_card_that_fails_is_told_once_and_looked_at_again():
     while not rig.evicted:
         await asyncio.sleep_ms(1)
     run.cancel()
+
+
+class Pauses:
+    """In place of `asyncio` where clips go: others get their turn, but no time goes by."""
+
+    def __init__(self):
+        self.count = 0
+
+    async def sleep_ms(self, ms):
+        self.count += ms > 0
+        await asyncio.sleep_ms(0)
+
+    def __enter__(self):
+        eviction.asyncio = self
+        return self
+
+    def __exit__(self, *_):
+        eviction.asyncio = asyncio
+
+
+async def test_uploaded_clips_go_when_the_journal_runs_short():
+    """What has a place, by state: none goes but those, the oldest first."""
+    for delivered, others, gone in (
+        (47, {}, 0),
+        (48, {}, PLACES_MADE),
+        (64, {}, PLACES_MADE),
+        (10, {WAITING: 37}, 0),
+        (10, {WAITING: 38}, 10),
+        (1, {WAITING: 60, RUNNING: 2, RECORDING: 1}, 1),
+        (0, {WAITING: 40, FAILED: 20, HOPELESS: 4}, 0),
+        (0, {WAITING: 61, RUNNING: 2, RECORDING: 1}, 0),
+    ):
+        case, rig, first = "%d, %r" % (delivered, others), Rig(), 1
+        for state in others:  # older than all that was uploaded
+            rig.fill(numbered("h", first, others[state]), kib=1, state=state)
+            first += others[state]
+        names = numbered("s", first, delivered)
+        rig.fill(reversed(names), kib=1, state=DELIVERED)  # the last was queued first
+        with Pauses() as pauses:
+            await rig.retention.check()
+        eq(rig.gone(), names[:gone], case)
+        for fact in rig.evicted:
+            eq((fact.is_uploaded, fact.reason, fact.priority), (True, "journal_full", URGENT))
+        eq((rig.looks, pauses.count), (1 if gone else 0, gone), case)
+        eq(len(rig.journal.queue), delivered + sum(others.values()) - gone, case)
+        eq((rig.reboot(), rig.told), (([], []), []), case)
+
+
+async def test_a_camera_that_keeps_all_goes_on_uploading():
+    rig = Rig()
+    with Pauses():
+        for name in numbered("m", 1, 300):
+            rig.clip(name, 1, state=DELIVERED)  # there is a place for each
+            await rig.retention.check()
+    left = rig.names()
+    eq(left, numbered("m", 301 - len(left), len(left)), "the youngest")
+    assert PLACES - 16 - PLACES_MADE <= len(left) < PLACES - 16, left
+    eq(rig.looks, (300 - len(left)) // PLACES_MADE, "once for many")
+
+
+class Scheduler:
+    """Does with the journal what the scheduler does."""
+
+    def __init__(self, kept):
+        self._journal = kept
+
+    def add(self, job, at_once=False):
+        return self._journal.add(job)
+
+    def finish(self, job):
+        return self._journal.save(job)
+
+
+def taking_in(rig, deletes):
+    """An Intake on that card, told of what goes."""
+    config = {
+        "enable_cloud_upload": True,
+        "auto_upload_motion_recordings": True,
+        "auto_upload_new_recordings": True,
+        "delete_after_upload": deletes,
+    }
+    intake = Intake(
+        Scheduler(rig.journal),
+        rig.journal,
+        rig.store,
+        config=config,
+        live_from_bytes=None,
+        unix_time=lambda: NOW,
+        clock_quality=lambda: None,
+        to_unix=lambda changed: NOW,
+        on_failed=print,
+        log=rig.log,
+    )
+    intake.open()
+
+    def on_evicted(facts):
+        rig.evicted.append(facts)
+        intake.look_again()
+
+    rig.retention._eviction._on_evicted = on_evicted
+    return intake
+
+
+def deliver(rig, deletes):
+    """Upload the oldest clip that waits, if one does; its name."""
+    waiting = [rig.journal.load(row) for row in rig.journal.queue.rows_in((WAITING,))]
+    if not waiting:
+        return None
+    job = min(waiting, key=lambda job: job.order)
+    job.state = DELIVERED
+    assert rig.journal.save(job)
+    if deletes:
+        os.remove(job.path)
+        rig.journal.remove(job)
+    return job.path.split("/")[-1]
+
+
+async def test_a_camera_that_was_offline_for_weeks_loses_nothing():
+    """More clips than the journal has places for: no upload, no loss, whether they are kept or not."""
+    for deletes in (True, False):
+        rig = Rig()
+        intake = taking_in(rig, deletes)
+        names, size_bytes = numbered("m", 1, 110), 47 * KIB  # whole packets
+        for name in names:
+            path = rig.path(name)
+            assert rig.retention.may_record(HIGH)
+            intake.started(path, MOTION, HIGH)
+            rig.card.write(path, size_bytes)
+            intake.clip(
+                Clip(path, size_bytes, None, MOTION, HIGH, NOW, 1000, 25, 1280, 720, 25, 0, 0, 0)
+            )
+            await rig.retention.check()
+        eq((rig.gone(), rig.looks, rig.told), ([], 0, []), "not for places alone")
+        eq((rig.names(), len(rig.journal.queue)), (names, PLACES))
+        left_out = {line for line in rig.lines if line.startswith("queue is full")}
+        eq(len(left_out), len(names) - PLACES)
+        uploaded, more = [], True
+        with Pauses():
+            while more:
+                more = deliver(rig, deletes)
+                if more:
+                    uploaded.append(more)
+                    intake.look_again()
+                await rig.retention.check()
+        eq(sorted(uploaded), names, "once each")
+        eq(rig.gone(), [] if deletes else names[: len(rig.evicted)], "oldest first")
+        assert all(fact[-2:] == (True, "journal_full") for fact in rig.evicted), rig.evicted
+        eq(rig.names(), names[len(names) if deletes else len(rig.evicted) :])
+
+
+async def test_places_that_cannot_be_made_are_looked_for_now_and_then():
+    rig = Rig()
+    rig.fill(numbered("m", 1, 60), kib=1)
+    job = Job(rig.path("holiday.jpg"), 1024, LOW, MANUAL, state=DELIVERED)
+    rig.card.write(job.path, 1024)
+    assert rig.journal.add(job)
+    with Pauses():
+        await rig.checks(CHECKS_OF_REST - 1)
+        eq((rig.looks, rig.gone()), (1, []), "no clip: it stays")
+        await rig.retention.check()
+        eq(rig.looks, 2)
+        rig.journal.queue.set_state(rig.journal.find(rig.path("m0000009.ts")), DELIVERED)
+        await rig.checks(CHECKS_OF_REST - 1)
+        eq((rig.looks, rig.gone()), (3, ["m0000009.ts"]))
+    assert exists(job.path)
+
+
+async def test_an_uploaded_clip_that_cannot_be_deleted_keeps_its_place():
+    rig = Rig()
+    rig.fill(numbered("m", 1, 50), kib=1, state=DELIVERED)
+
+    def fails(path):
+        if path.endswith("m0000001.ts"):
+            raise OSError(EIO, "card")
+
+    with Pauses(), Removing(fails):
+        await rig.retention.check()
+    eq(rig.gone(), numbered("m", 2, 31))
+    eq((rig.journal.job_of(rig.path("m0000001.ts")).state, rig.reboot()), (DELIVERED, ([], [])))
 
 
 def test_a_small_card_gets_full():

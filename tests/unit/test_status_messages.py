@@ -112,3 +112,10 @@ def test_what_went_to_make_room():
             "timestamp": 7,
         },
     )
+
+
+def test_what_becomes_of_the_card():
+    eq(
+        json.loads(messages.card_changed("card_gone", "[Errno 5] EIO", 7)),
+        {"event": "card_gone", "message": "[Errno 5] EIO", "timestamp": 7},
+    )

@@ -1,6 +1,6 @@
 """Order, time and states of the jobs that wait for the cloud."""
 
-from firmware.job import FAILED, FREE, RECORDING, RUNNING, WAITING, Job
+from firmware.job import DELIVERED, FAILED, FREE, RECORDING, RUNNING, WAITING, Job
 from firmware.trigger import HIGH, LOW, MOTION, NORMAL, URGENT
 from firmware.upload_queue import UploadQueue
 from harness import eq
@@ -134,3 +134,29 @@ def test_it_is_full_when_it_is_full():
     rig.queue.remove(33)
     eq(rig.add(), 33)
     eq(len(rig.queue), 70)
+
+
+def test_room_for_a_good_many():
+    for most, used, has_room in (
+        (2048, 1919, True),
+        (2048, 1920, False),
+        (8, 5, True),
+        (8, 6, False),
+        (2, 1, True),
+        (2, 2, False),
+    ):
+        rig = Rig(most)
+        for row in range(used):
+            eq(rig.add(), row)
+        eq(rig.queue.has_room(), has_room, (most, used))
+    rig.queue.remove(0)
+    assert rig.queue.has_room(), "again"
+
+
+def test_whether_a_row_is_in_a_state():
+    rig = Rig()
+    rig.add()
+    row = rig.add(state=DELIVERED)
+    eq([rig.queue.has(state) for state in (WAITING, DELIVERED, FAILED)], [True, True, False])
+    rig.queue.remove(row)
+    assert not rig.queue.has(DELIVERED)

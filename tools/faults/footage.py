@@ -19,7 +19,7 @@ from tools.faults import images
 FPS = 25
 _WIDTH, _HEIGHT = 160, 96
 _GROUP = 10
-_KBIT = 200
+_KBIT = 130
 _KEY = 1 << 31
 # By the boot's number: how its film differs from the others, and its length. Days need more.
 _DAY_SEC, _RECOVERY_SEC = 13, 5

@@ -90,6 +90,7 @@ class Camera:
             config=CONFIG,
             live_from_bytes=None,
             unix_time=lambda: 1763856000,
+            clock_quality=lambda: "rtc",
             to_unix=int,
             on_failed=complain,
             log=complain,

@@ -238,6 +238,9 @@ class _Board:
     def unix_time(self):
         return time.time()
 
+    def set_unix_time(self, unix_sec):
+        """It is right."""
+
     def to_unix(self, file_time):
         return int(file_time)
 
