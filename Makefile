@@ -18,7 +18,7 @@ setup:  ## Do the whole set-up and nothing else
 	@$(SETUP) all
 
 demo:  ## Show the main job end to end (DEMO_CLIPS=n, STORE=seaweedfs|minio, SOURCE=replay|rtsp)
-	@$(SETUP) demo
+	@$(SETUP) demo$(if $(filter rtsp,$(SOURCE)),-rtsp)
 	@$(RUN) -m tools.demo
 
 test:  ## Run every test (ARGS="-k name" for some)

@@ -1,6 +1,7 @@
 """Set this clone up on a machine that has nothing but Python: `python3 tools/bootstrap.py GOAL`.
 
-GOAL is demo, test, bench, faults, check, minio or all; each needs its own share of the steps below.
+GOAL is demo, demo-rtsp, test, bench, faults, check, minio or all; each needs its own share of the
+steps below.
 A step that was done for the same inputs is not done again: a stamp beside its output holds their
 digest. Standard library only, since the virtual environment is one of the things made here.
 """
@@ -30,23 +31,23 @@ STATE = ROOT / "build" / "setup"
 
 # Debian package, the command it brings (or a file, from the root on), the goals that run it.
 APT_PACKAGES = (
-    ("mosquitto", "mosquitto", "demo test bench"),
-    ("ffmpeg", "ffmpeg", "demo test bench"),
-    ("mtools", "mcopy", "demo test bench"),
-    ("dosfstools", "mkfs.fat", "demo test bench faults"),
+    ("mosquitto", "mosquitto", "demo demo-rtsp test bench"),
+    ("ffmpeg", "ffmpeg", "demo demo-rtsp test bench"),
+    ("mtools", "mcopy", "demo demo-rtsp test bench"),
+    ("dosfstools", "mkfs.fat", "demo demo-rtsp test bench faults"),
     ("mosquitto-clients", "mosquitto_sub", "test"),
     ("tstools", "tsreport", "test"),
     ("valgrind", "valgrind", "test bench"),
     ("curl", "curl", "test bench"),
     # GStreamer's RTSP server, and the way to it from the system's Python.
-    ("python3-gi", "/usr/lib/python3/dist-packages/gi/__init__.py", "test"),
+    ("python3-gi", "/usr/lib/python3/dist-packages/gi/__init__.py", "demo-rtsp test"),
     (
         "gir1.2-gst-rtsp-server-1.0",
         "/usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib",
-        "test",
+        "demo-rtsp test",
     ),
 )
-GOALS = ("demo", "test", "bench", "faults", "check", "minio", "all")
+GOALS = ("demo", "demo-rtsp", "test", "bench", "faults", "check", "minio", "all")
 # Where Debian keeps daemons and file system tools; not on the PATH of an ordinary user.
 COMMAND_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
 FILE_ROOT = Path("/")
@@ -232,13 +233,13 @@ def set_up(goal: str) -> None:
     once(VENV, here + (ROOT / "requirements.lock",), make_venv)
     if goal in ("check", "test", "all"):
         once(TYPINGS, (ROOT / "stubs.lock",), make_typings)
-    if goal in ("demo", "test", "bench", "faults", "all"):
+    if goal not in ("check", "minio"):
         once(
             ROOT / "build" / "micropython-lib",
             (ROOT / "tools" / "micropython_lib.py",),
             lambda: run_tool("micropython_lib", "fetching umqtt and urequests"),
         )
-    if goal in ("demo", "test", "bench", "all"):
+    if goal not in ("check", "minio", "faults"):
         once(
             ROOT / "build" / "material",
             (ROOT / "tools" / "material.py",),

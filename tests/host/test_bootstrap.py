@@ -29,6 +29,8 @@ def command(folder, name, script="exit 0"):
 def test_each_goal_asks_for_its_own_packages(bare_machine):
     demo = ["mosquitto", "ffmpeg", "mtools", "dosfstools"]
     assert missing_packages("demo") == demo
+    gstreamer = ["python3-gi", "gir1.2-gst-rtsp-server-1.0"]
+    assert missing_packages("demo-rtsp") == demo + gstreamer
     assert missing_packages("bench") == [*demo, "valgrind", "curl"]
     assert missing_packages("check") == []
     everything = [name for name, _, _ in bootstrap.APT_PACKAGES]
