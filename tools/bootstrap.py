@@ -32,7 +32,7 @@ STATE = ROOT / "build" / "setup"
 # Debian package, the command it brings (or a file, from the root on), the goals that run it.
 APT_PACKAGES = (
     ("mosquitto", "mosquitto", "demo demo-rtsp test bench"),
-    ("ffmpeg", "ffmpeg", "demo demo-rtsp test bench"),
+    ("ffmpeg", "ffmpeg", "demo demo-rtsp test bench faults"),
     ("mtools", "mcopy", "demo demo-rtsp test bench"),
     ("dosfstools", "mkfs.fat", "demo demo-rtsp test bench faults"),
     ("mosquitto-clients", "mosquitto_sub", "test"),
@@ -239,7 +239,6 @@ def set_up(goal: str) -> None:
             (ROOT / "tools" / "micropython_lib.py",),
             lambda: run_tool("micropython_lib", "fetching umqtt and urequests"),
         )
-    if goal not in ("check", "minio", "faults"):
         once(
             ROOT / "build" / "material",
             (ROOT / "tools" / "material.py",),

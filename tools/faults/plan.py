@@ -30,7 +30,7 @@ class Extent:
 
 WHOLE = Extent(
     cuts={NEW: None, DAY: None, LIVE: None, KEEPING: 200, RECORDING: None},
-    recoveries={DAY: 12, LIVE: 12, RECORDING: 12},
+    recoveries={DAY: 10, LIVE: 10, RECORDING: 10},
     recovery_step=1,
     failed_writes=None,
     failed_reads=200,
