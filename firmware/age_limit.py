@@ -40,6 +40,7 @@ class AgeLimit:
         """Let go which are too old: `(the last of them or None if all are young, when to look again)`."""
         are_young = True
         for packed in clips:
+            await asyncio.sleep_ms(0)  # each is looked for in the directory, and in the journal
             since = self._eviction.since(packed)
             if since is not None and since + self._max_age_sec > now:
                 next_at = min(next_at, since + self._max_age_sec)

@@ -12,14 +12,14 @@ import sys
 from micropython import const
 
 from firmware import VERSION, messages
-from firmware.card_keeper import CardKeeper
+from firmware.card_keeper import BACK, CardKeeper
 from firmware.clip_store import ClipStore
 from firmware.clock_keeper import ClockKeeper
 from firmware.control import Control
 from firmware.dialer import Dialer
 from firmware.mqtt_link import MqttLink
 from firmware.recording import Recording
-from firmware.start_up import StartUpError, require_file, wait_for_config
+from firmware.start_up import StartUpError, require_file, twice, wait_for_card, wait_for_config
 from firmware.trigger import parse_priority
 from firmware.upload_reporter import UploadReporter
 from firmware.uploads import Uploads
@@ -62,7 +62,7 @@ async def main(board, on_built=None):
     log("camera %s" % VERSION)
     try:
         camera = Camera(board, await wait_for_config(board, log))
-        camera.open()
+        await wait_for_card(board, camera.open, log, is_mounted=True)
     except StartUpError as error:
         for line in error.lines:
             log("camera not started: " + line)
@@ -105,6 +105,7 @@ class Camera:
             clock_quality=lambda: self._clock.quality,
             log=log,
             has_card=self._can_read_card,
+            may_write=self._has_card,
             on_card_error=self._card_failed,
         )
         self._recording = Recording(
@@ -137,19 +138,19 @@ class Camera:
             require_file("source.path", self._config["source"]["path"])
         if self._config["upload"]["ca_file"]:
             self._dialer.trust(self._config["upload"]["ca_file"])
-        try:
-            self._open_uploads()
-        except OSError as error:  # the keeper goes on trying: whoever has MQTT can say so
-            self._card.lost(error)
+        self._open_uploads()
         self._board.start_network(**self._config["network"])
 
     def _open_uploads(self):
-        """A card that fails once is none to give up: a camera that does not start records nothing."""
+        """Whatever the card refuses, the keeper goes on trying: whoever has MQTT can say so."""
         try:
-            self._uploads.open()
+            twice(self._uploads.open)
         except OSError as error:
-            log("the SD card failed, once more", error)
-            self._uploads.open()
+            return self._card.lost(error)
+        try:
+            self._uploads.begin_writing()
+        except OSError as error:
+            self._card.refused(error)
 
     async def run(self):
         """Run every task; returns the name of one that cannot be kept alive."""
@@ -202,7 +203,7 @@ class Camera:
             let_go=uploads.intake.close,
             take_up=self._take_up_card,
             mend=uploads.mend,
-            on_change=self._reporter.card_changed,
+            on_change=self._card_changed,
             reset=board.reset,
             log=log,
         )
@@ -215,6 +216,11 @@ class Camera:
 
     def _card_failed(self, error):
         self._card.failed(error)
+
+    def _card_changed(self, event, text):
+        self._reporter.card_changed(event, text)
+        if event == BACK:  # what failed may have failed for the card
+            self._uploads.scheduler.requeue_failed(even_hopeless=False)
 
     async def _take_up_card(self):
         await self._uploads.take_up()

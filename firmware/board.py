@@ -42,6 +42,14 @@ def _no_camera(source_type, error):
     )
 
 
+def _sd_card():
+    try:
+        # The stubs do not know `ldo` yet.
+        return machine.SDCard(slot=0, width=4, ldo=_LDO_CHANNEL)  # type: ignore[call-arg]
+    except TypeError:  # nor does MicroPython up to 1.28, on which ESP-VISION is built
+        return machine.SDCard(slot=0, width=4)
+
+
 class Board:
     card_root = CARD_ROOT
     reset = staticmethod(machine.reset)
@@ -61,8 +69,7 @@ class Board:
         """
         self._leave_card()
         try:
-            # The stubs do not know `ldo` yet.
-            self._card = machine.SDCard(slot=0, width=4, ldo=_LDO_CHANNEL)  # type: ignore[call-arg]
+            self._card = _sd_card()
             device = RemovableCard(self._card)
             vfs.mount(device, CARD_ROOT)
             self._mounted = device

@@ -9,8 +9,9 @@
     well ◀──"back": it takes a record, what was left is done ────────────────┘
 
 From a card that takes no writes uploads go on; it has to be mounted anew for that, for FAT
-first wants to write what it has not written, whatever it is asked. Nothing is recorded before
-the card is back, which may be another one. Where a card must not be mounted while the network
+first wants to write what it has not written, whatever it is asked. If it takes a record before
+the last file is closed, it is well as it is. Nothing is recorded before the card is back, which
+may be another one. Where a card must not be mounted while the network
 is up (Board.remounts_card), the camera is reset after a while and waits for the card before it
 starts the network.
 """
@@ -26,6 +27,7 @@ GONE, FAILING, BACK = "card_gone", "card_failing", "card_back"
 
 _LOOK_MS = const(2000)  # reading one sector takes a millisecond
 _IN_USE_MS = const(100)
+_IN_USE_LOOKS = const(20)  # between two tries to write meanwhile
 _PAUSE_MS = const(1000)
 _LONGEST_PAUSE_MS = const(10000)
 _TRIES_BEFORE_RESET = const(9)  # about a minute, for the alarm to go out
@@ -69,6 +71,11 @@ class CardKeeper:
         """The card cannot be used: nothing is begun before one is back."""
         self.is_there = self.is_readable = False
         self._tell(GONE, str(error))
+
+    def refused(self, error):
+        """The card takes no record: it is only read until it does."""
+        self.is_there = False
+        self._tell(FAILING, str(error))
 
     async def run(self):
         """Look at the card now and then, and when somebody had an error; for ever."""
@@ -121,8 +128,9 @@ class CardKeeper:
 
     async def _bring_back(self):
         """Try until there is a card whose content is known; wait for those who have a file open."""
-        while self._is_in_use():
-            await asyncio.sleep_ms(_IN_USE_MS)
+        if await self._is_well_in_use():
+            self.is_readable = True
+            return
         tries = 0
         while not await self._is_mounted():
             tries += 1
@@ -132,6 +140,18 @@ class CardKeeper:
             await _pause(tries)
         self._said = None
         self.is_readable = True
+
+    async def _is_well_in_use(self):
+        """Wait while a file is open; whether a card that was never gone takes writes again first."""
+        looks = 0
+        while self._is_in_use():
+            await asyncio.sleep_ms(_IN_USE_MS)
+            looks += 1
+            if looks % _IN_USE_LOOKS == 0 and self._told == FAILING:
+                self._probe()
+                if not await self._mended():
+                    return True
+        return False
 
     async def _is_mounted(self):
         try:

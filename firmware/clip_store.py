@@ -14,7 +14,6 @@ from firmware.trigger import clip_name, parse_clip_name
 from mpegts import PACKET_BYTES
 
 _DIRECTORY = const(0x4000)
-_PROBE_BYTES = const(4096)
 _FLUSH_BYTES = const(65536)  # what a recording writes between two flushes
 _PACKETS_READ = const(4)
 _SYNC = const(0x47)
@@ -109,27 +108,28 @@ def is_there(path):
 def readable_bytes(path, size_bytes):
     """How much of a file can be read: a power cut may leave a length without all of its clusters.
 
-    Whole blocks of 4 KiB where it is less than all. OSError when nothing can be read.
+    Whole sectors where it is less than all. OSError when nothing can be read.
     """
     if not size_bytes or _can_read(path, size_bytes - 1):
         return size_bytes
-    good, bad = 0, size_bytes // _PROBE_BYTES + 1
+    good, bad = 0, size_bytes // _SECTOR_BYTES + 1
     while bad - good > 1:
         middle = (good + bad) // 2
-        if _can_read(path, middle * _PROBE_BYTES - 1):
+        if _can_read(path, middle * _SECTOR_BYTES - 1):
             good = middle
         else:
             bad = middle
     if not good:
         raise OSError(EIO, "nothing of it can be read")
-    return good * _PROBE_BYTES
+    return good * _SECTOR_BYTES
 
 
 def sound_bytes(path, size_bytes):
     """How much of a recording that was broken off is good: whole packets up to the first hole.
 
     What was written between the last two flushes may have holes, of zeros or garbage: whole
-    sectors, none of which is without the beginning of a packet. OSError when nothing can be read.
+    sectors, none of which is without the beginning of a packet. What the card does not give is
+    a hole, too. OSError when nothing can be read.
     """
     good = readable_bytes(path, size_bytes)
     good -= good % PACKET_BYTES
@@ -139,7 +139,10 @@ def sound_bytes(path, size_bytes):
     with open(path, "rb") as file:
         file.seek(at)
         while at < good:
-            n = file.readinto(piece[: min(len(piece), good - at)])
+            try:
+                n = file.readinto(piece[: min(len(piece), good - at)])
+            except OSError:
+                return at
             for start in range(0, n, PACKET_BYTES):
                 if piece[start] != _SYNC:
                     hole = at + start - (at + start) % _SECTOR_BYTES
@@ -170,12 +173,14 @@ def remove_delivered(path, delivered_bytes):
 
     OSError if it is gone, or if there is a packet in it that was not delivered, for
     a damaged card did not give it: such a file stays. What a power cut left behind a
-    hole was never promised, and goes.
+    hole was never promised, and goes; but not if the file does not read to its end, for
+    then the hole may be the card's.
     """
-    more_bytes = file_facts(path)[0] - delivered_bytes
+    size_bytes = file_facts(path)[0]
+    more_bytes = size_bytes - delivered_bytes
     if more_bytes >= PACKET_BYTES:
-        is_clip = parse_clip_name(base_name(path)) is not None
-        if not is_clip or more_bytes > _FLUSH_BYTES or not _is_hole(path, delivered_bytes):
+        is_rest = parse_clip_name(base_name(path)) is not None and more_bytes <= _FLUSH_BYTES
+        if not (is_rest and _can_read(path, size_bytes - 1) and _is_hole(path, delivered_bytes)):
             raise OSError(EPERM, "more is in it than was delivered")
     os.remove(path)
 

@@ -16,6 +16,17 @@ _PER_MS = const(90)
 _FLUSH_90K = const(2 * 90000)
 
 
+class Direct:
+    """Tells of a unit that is in no ring as a ring tells of one in it."""
+
+    begin = 0
+
+    def take(self, unit, pts_90k, is_key):
+        self.buffer, self.end = unit, len(unit)
+        self.pts_90k, self.is_key = pts_90k, is_key
+        return self
+
+
 class ClipWriter:
     def __init__(self, muxer, writer):
         """A TsMuxer, and the BlockWriter of its block."""
@@ -37,6 +48,11 @@ class ClipWriter:
             self._part = 0
             self._base_90k = pts_90k
             self._muxer.restart()
+
+    @property
+    def size_bytes(self):
+        """Of the blocks that are written."""
+        return self._writer.size_bytes
 
     def tell(self, started_unix, pre_roll_ms, picture):
         """What else is known; `picture`: (width, height, fps)."""

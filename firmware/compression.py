@@ -117,24 +117,26 @@ async def _plain_md5(path, piece):
 class Compression:
     """Stands before an uploader: `upload` as its own, which it calls."""
 
-    def __init__(self, upload, *, buffers, directory, log):
-        """`buffers`: one of 8 KiB per slot, unused until that slot's upload begins."""
+    def __init__(self, upload, *, buffers, directory, may_write, log):
+        """`buffers`: one of 8 KiB per slot, unused until that slot's upload begins.
+
+        While may_write() is false nothing on the card is touched: files go as they are.
+        """
         self._upload = upload
         self._encoders = [GzipEncoder(buffer) for buffer in buffers]
         self._directory = directory
+        self._may_write = may_write
         self._log = log
 
-    def open(self):
-        """Make the directory if need be, and clear away what a power cut left. Raises OSError."""
-        if not is_there(self._directory):
-            os.mkdir(self._directory)
+    def clear_away(self):
+        """Delete what a power cut left."""
         for slot in range(len(self._encoders)):
-            if is_there(self._target(slot)):
-                os.remove(self._target(slot))
+            self._clear(slot)
 
     async def upload(self, job, slot):
         """Deliver the job's file, compressed if that makes it smaller."""
-        if not is_compressible(job.path) or job.size_bytes < _LEAST_BYTES:
+        is_small = job.size_bytes < _LEAST_BYTES
+        if is_small or not is_compressible(job.path) or not self._may_write():
             return await self._upload(job, slot)
         try:
             before = _facts(job)
@@ -152,6 +154,8 @@ class Compression:
     async def _compress(self, job, slot):
         """The Compressed of the job's file, or None if it is to go as it is."""
         try:
+            if not is_there(self._directory):
+                os.mkdir(self._directory)
             made = await compress(job.path, self._target(slot), self._encoders[slot])
         except OSError as error:
             self._log("not compressed: " + job.path, error)
@@ -174,6 +178,8 @@ class Compression:
             job.size_bytes, job.md5 = whole
 
     def _clear(self, slot):
+        if not self._may_write():
+            return  # FAT could not be read on; the next file takes its place
         try:
             if is_there(self._target(slot)):
                 os.remove(self._target(slot))

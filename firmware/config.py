@@ -149,7 +149,7 @@ def _sections():
 def _check_known(key, value, known, errors):
     if key in known and key:
         if not isinstance(value, dict):
-            errors.append("%s is %s: allowed is an object { ... }" % (key, json.dumps(value)))
+            errors.append("%s is wrong: allowed is an object { ... }" % key)
             return
         for inner in sorted(value):
             if inner not in known[key]:
@@ -163,7 +163,8 @@ def _unknown(name, allowed, errors):
 
 
 def _show(key, value):
-    return "wrong" if key == "password" else json.dumps(value)
+    # A URL may hold a password, too.
+    return "wrong" if key in ("password", "url") else json.dumps(value)
 
 
 def _check_together(config, errors):

@@ -4,7 +4,8 @@ Nothing is kept of a look but the sum of all sizes and what a Tally keeps.
 
 Invariant: a clip that was not uploaded loses its record before its file, so that
 whatever a power cut leaves is a file that is adopted again, never a record alone.
-One that was uploaded loses its file first, as anywhere else.
+One that was uploaded loses its file first, as anywhere else. One with more in it than
+was delivered was not uploaded; that is found out when it is to go, and remembered.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from errno import ENODEV
 
 from micropython import const
 
-from firmware.clip_store import file_facts
+from firmware.clip_store import file_facts, remove_delivered
 from firmware.job import DELIVERED
 from firmware.retention_policy import (
     IN_USE,
@@ -27,12 +28,14 @@ from firmware.retention_policy import (
     with_rank,
 )
 from firmware.trigger import clip_name, default_priority, parse_clip_name
+from mpegts import PACKET_BYTES
 
 _TURN = const(16)  # entries that are looked at in one turn of the loop
 _MOST_STUCK = const(16)  # a card that deletes none of so many deletes nothing
 _PATIENCE = const(15)  # ticks until those are tried again, or places looked for in vain
+_MOST_IN_PART = const(128)  # that are remembered
 _PLACES = const(32)  # that are made in the journal at once
-_PAUSE_MS = const(100)  # between clips that go for them: each is reported
+_PAUSE_MS = const(100)  # between clips that go: each is reported
 
 
 class Eviction:
@@ -50,10 +53,15 @@ class Eviction:
         self._on_evicted = on_evicted
         self._log = log
         self._stuck, self._patience = [], 0  # names, packed, of clips that could not be deleted
+        self._in_part = []  # names, packed, of clips with more in them than was delivered
         self._rest = 0  # ticks until places in the journal are looked for again
         self._cluster_bytes = 512
         self.used_kib = 0
-        self.tried = 0  # clips that went, or could not be deleted
+        self.tried = 0  # clips that went, could not be deleted, or are more than they seemed
+
+    def forget(self):
+        """Another card may be in the slot."""
+        self._in_part.clear()
 
     def tick(self):
         """Some time went by: what could not be deleted may be tried again one day."""
@@ -82,7 +90,8 @@ class Eviction:
             parsed = parse_clip_name(name)
             if parsed is None or len(self._stuck) >= _MOST_STUCK:
                 continue
-            rank, packed = self._rank(prefix + name, parsed[0]), pack(0, *parsed)
+            packed = pack(0, *parsed)
+            rank = self._rank(packed, prefix + name, parsed[0])
             if rank < IN_USE and packed not in self._stuck:
                 tally.take(with_rank(packed, rank) if by_value else packed, kib)
         self.used_kib = used_kib
@@ -103,11 +112,14 @@ class Eviction:
         """Let a clip go, if its rank is still no higher than that; whether it went."""
         path, trigger = self._path(packed), unpack(packed)[1]
         try:
-            if not self._is_ready() or self._rank(path, trigger) > most_rank:
+            if not self._is_ready() or self._rank(packed, path, trigger) > most_rank:
                 return False
             job, size_bytes = self._journal.job_of(path), file_facts(path)[0]
-            is_uploaded = job is not None and job.state == DELIVERED
-            self._remove(path, job, is_uploaded)
+            is_uploaded = self._remove_uploaded(packed, path, job, size_bytes)
+            if not is_uploaded:
+                if self._rank(packed, path, trigger) > most_rank:
+                    return False
+                self._remove(packed, path, job)
         except OSError as error:
             return self._leave(packed, path, error)
         self.tried += 1
@@ -117,6 +129,13 @@ class Eviction:
             priority, trigger = job.priority, job.trigger
         self._on_evicted(Evicted(path, size_bytes, priority, trigger, is_uploaded, reason))
         return True
+
+    async def let_go(self, packed, reason, most_rank):
+        """As evict(), and then a pause."""
+        is_gone = self.evict(packed, reason, most_rank)
+        if is_gone:
+            await asyncio.sleep_ms(_PAUSE_MS)
+        return is_gone
 
     async def make_places(self, cluster_bytes):
         """Let the oldest go that were uploaded, if the journal has few places left.
@@ -129,25 +148,44 @@ class Eviction:
         tally, gone = Tally(_PLACES), 0
         await self.look_through(tally, cluster_bytes)
         for packed in tally.first:
-            if self.evict(packed, JOURNAL_FULL, 0):
-                gone += 1
-                await asyncio.sleep_ms(_PAUSE_MS)
+            gone += await self.let_go(packed, JOURNAL_FULL, 0)
         if gone < _PLACES:
             self._rest = _PATIENCE
 
-    def _remove(self, path, job, is_uploaded):
-        if job and not is_uploaded:
-            return self._journal.evict(job, os.remove)
-        os.remove(path)
-        if job:
-            self._journal.remove(job)
+    def _remove_uploaded(self, packed, path, job, size_bytes):
+        """Whether it was delivered, all of it, and went. OSError when it cannot go."""
+        name = with_rank(packed, 0)
+        if job is None or job.state != DELIVERED or name in self._in_part:
+            return False
+        if size_bytes - job.size_bytes < PACKET_BYTES:
+            os.remove(path)
+        else:
+            try:
+                remove_delivered(path, job.size_bytes)
+            except OSError:
+                if len(self._in_part) == _MOST_IN_PART:
+                    raise
+                self._in_part.append(name)
+                self.tried += 1  # others go before it now
+                return False
+        self._journal.remove(job)
+        return True
 
-    def _rank(self, path, trigger):
+    def _remove(self, packed, path, job):
+        if job:
+            self._journal.evict(job, os.remove)
+        else:
+            os.remove(path)
+        if with_rank(packed, 0) in self._in_part:
+            self._in_part.remove(with_rank(packed, 0))
+
+    def _rank(self, packed, path, trigger):
         if self._is_busy(path):
             return IN_USE
         rank, queue = -1, self._journal.queue
+        is_in_part = with_rank(packed, 0) in self._in_part
         for row in self._journal.rows_of(path):
-            rank = max(rank, rank_of(queue.state(row), queue.priority(row)))
+            rank = max(rank, rank_of(queue.state(row), queue.priority(row), is_in_part))
         return default_priority(trigger) + 1 if rank < 0 else rank
 
     def _leave(self, packed, path, error):

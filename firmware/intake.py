@@ -8,14 +8,18 @@ done with whatever card comes after one that was taken out.
 
 import asyncio
 
-from firmware.clip_store import file_facts, readable_bytes, sound_bytes
+from micropython import const
+
+from firmware.adoption import Adoption
 from firmware.growth import Growth
 from firmware.job import DELIVERED, FAILED, HOPELESS, RECORDING, WAITING, Job
 from firmware.messages import base_name
 from firmware.settling import Settling
-from firmware.trigger import HISTORICAL, MOTION, NAMES, clip_name, default_priority, parse_clip_name
+from firmware.trigger import MOTION
 from mpegts import PACKET_BYTES
 from protocol_error import ProtocolError
+
+_AT_ONCE = const(8)  # adopted in one turn
 
 
 class Intake:
@@ -46,7 +50,6 @@ class Intake:
         self._takes_others = config["auto_upload_new_recordings"]
         self._live_from_bytes = live_from_bytes
         self._unix_time, self._clock_quality = unix_time, clock_quality
-        self._to_unix = to_unix
         self._log = log
         self._settling = Settling(
             scheduler,
@@ -55,9 +58,16 @@ class Intake:
             on_failed=on_failed,
             log=log,
         )
+        self._adoption = Adoption(
+            journal,
+            store,
+            add=lambda job: self._add(job, at_once=True),
+            is_wanted=self._is_wanted,
+            to_unix=to_unix,
+            log=log,
+        )
         self._path = None  # of the recording that goes on
         self._job = None  # its job, if it has one
-        self._has_left_out = False
         self._is_open = False
 
     def started(self, path, trigger, priority):
@@ -126,24 +136,27 @@ class Intake:
 
     def close(self):
         """The card is gone."""
-        self._is_open = self._has_left_out = False
+        self._is_open = self._adoption.has_left_out = False
         self._scheduler.forget()
         self._journal.close()
 
     async def mend(self):
-        """Do what a failing card did not take; OSError while it does not take a record."""
+        """Do what a failing card did not take, in steps; OSError while it takes no record."""
         self._journal.touch()
         queue = self._journal.queue
         for row in queue.rows_in((RECORDING, DELIVERED)):
             if self._job is None or row != self._job.row:
                 self._settling.settle(row)
                 await asyncio.sleep_ms(0)
-        self.look_again(True)
+        if self._adoption.has_left_out:
+            for _ in self._adoption.again(self._path):
+                await asyncio.sleep_ms(0)
 
     def _opening(self):
         yield from self._journal.opening()
         self._store.open()
-        marks, queue = self._look_through(), self._journal.queue
+        marks, queue = bytearray(self._journal.most), self._journal.queue
+        yield from self._adoption.look_through(marks, self._path)
         self._is_open = True
         unsettled = (RECORDING, DELIVERED) if self._settling.deletes else (RECORDING,)
         for row in queue.rows_in((RECORDING, WAITING, FAILED, HOPELESS, DELIVERED)):
@@ -154,17 +167,19 @@ class Intake:
     def look_again(self, anyway=False):
         """Adopt what there was no room for, if there was such and there is room for many.
 
-        Looking takes a while on a full card, so it is not done for every row that gets free.
+        Looking takes a while on a full card, so it is not done for every row that gets free,
+        and few are adopted at a time.
         """
         if not self._is_open:  # it is looked through when it is opened
             return
-        if (self._has_left_out and self._journal.queue.has_room()) or anyway:
-            self._has_left_out = False
-            try:
-                self._look_through()
-            except OSError as error:
-                self._has_left_out = True
-                self._log("recordings cannot be looked through", error)
+        adoption = self._adoption
+        if (adoption.has_left_out and self._journal.queue.has_room()) or anyway:
+            left = _AT_ONCE
+            for adopted in adoption.again(self._path):
+                left -= adopted
+                if not left:
+                    adoption.has_left_out = True
+                    break
 
     def file(self, path, priority):
         """Queue a recording by hand; ValueError for a path that is none, OSError if it is gone."""
@@ -181,50 +196,11 @@ class Intake:
         if self._journal.find(directory + name) is not None:
             raise ValueError("path: is in the queue already")
         try:
-            if not self._scheduler.add(self._found(directory + name, priority), at_once=True):
+            job = self._adoption.found(directory + name, priority)
+            if not self._scheduler.add(job, at_once=True):
                 raise ValueError("path: the queue is full")
         except ProtocolError as error:
             raise ValueError(str(error))
-
-    def _look_through(self):
-        """Adopt the clips that no record knows, oldest first; marks of the rows that have a file."""
-        marks = bytearray(self._journal.most)
-        unknown = []  # as numbers: there may be as many as the journal has rows
-        for name in self._store.entries():
-            path = self._store.directory + "/" + name
-            if self._journal.mark(path, marks) or path == self._path:
-                continue
-            parsed = parse_clip_name(name)
-            if parsed is None:
-                self._log("not a clip, left alone: " + path)
-            elif self._is_wanted(parsed[0]):
-                if len(unknown) < self._journal.most:
-                    unknown.append(parsed[1] * len(NAMES) + NAMES.index(parsed[0]))
-                else:
-                    self._has_left_out = True
-        unknown.sort()
-        for packed in unknown:
-            trigger = NAMES[packed % len(NAMES)]
-            name = clip_name(trigger, packed // len(NAMES))
-            if not self._adopt(self._store.directory + "/" + name, trigger, marks):
-                break
-        return marks
-
-    def _adopt(self, path, trigger, marks):
-        """Queue a clip that no record knows; False when there is room for no more."""
-        try:
-            job = self._found(path, default_priority(trigger))
-        except OSError as error:
-            self._log("left for later: " + path, error)
-            return True
-        if not job.size_bytes:  # the power went before its first flush
-            self._log("found on the card, empty: " + path)
-            return True
-        if not self._add(job, at_once=True):
-            return False
-        self._log("found on the card: " + path)
-        self._journal.mark(path, marks)
-        return True
 
     def _add(self, job, at_once=False):
         """Whether the job is kept; if not, its file is looked for again later."""
@@ -234,21 +210,8 @@ class Intake:
             self._log("queue is full, left for later: " + job.path)
         except (OSError, ProtocolError) as error:
             self._log("cannot be queued, left for later: " + job.path, error)
-        self._has_left_out = True
+        self._adoption.has_left_out = True
         return False
-
-    def _found(self, path, priority):
-        size_bytes, changed = file_facts(path)
-        parsed = parse_clip_name(base_name(path))
-        trigger = parsed[0] if parsed else HISTORICAL
-        job = Job(path, size_bytes, priority, trigger, started_unix=self._to_unix(changed))
-        if parsed:
-            # Only what is no whole number of packets was broken off for certain.
-            look = sound_bytes if size_bytes % PACKET_BYTES else readable_bytes
-            job.size_bytes = look(path, size_bytes)
-            job.size_bytes -= job.size_bytes % PACKET_BYTES
-            job.is_recovered = job.size_bytes < size_bytes
-        return job
 
     def _is_wanted(self, trigger):
         return self.is_on and (self._takes_motion if trigger == MOTION else self._takes_others)

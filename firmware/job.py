@@ -41,6 +41,8 @@ _FIELDS = (
     ("z", "part_size", 0),
     ("n", "parts_done", 0),
 )
+# What a record that is too long goes without, in this order. The cloud tells the part's size again.
+_DISPENSABLE = ("fclbk", "dh", "z", "oin")
 _OF_CLIP = ("duration_ms", "height", "fps", "frames", "pre_roll_ms", "poster_bytes")
 
 
@@ -75,7 +77,8 @@ class Job:
         self.size_bytes, self.md5 = clip.size_bytes, clip.md5
         for name in _OF_CLIP:
             setattr(self, name, getattr(clip, name))
-        if self.cloud_path is None and clip.started_unix is not None:
+        # Of one that goes out already the cloud may have the name, in which the time is.
+        if clip.started_unix is not None and not (self.growth and self.started_unix):
             self.started_unix = clip.started_unix
         self._end()
 
@@ -97,9 +100,9 @@ class Job:
 def to_record(job, totals, root="", most_bytes=1024):
     """The record of a job (None: of a place without one), and of the totals at that time.
 
-    Paths below `root` are kept without it. Where the record would be too long, it
-    is the upload in parts that is left out: after a reset that begins anew.
-    ProtocolError if the job's name is too long to be kept.
+    Paths below `root` are kept without it. Where the record would be too long, what
+    is only told of the clip is left out, and at last the upload in parts, which every
+    retry then begins anew. ProtocolError if the job's name is too long to be kept.
     """
     fields = {"g": totals}
     if job:
@@ -112,8 +115,10 @@ def to_record(job, totals, root="", most_bytes=1024):
             if value != default:
                 fields[short] = value
     record = _text(fields)
-    if len(record) > most_bytes:
-        for short in ("o", "i", "z", "n"):
+    for group in _DISPENSABLE:
+        if len(record) <= most_bytes:
+            break
+        for short in group:
             fields.pop(short, None)
         record = _text(fields)
     return record

@@ -2,8 +2,9 @@
 
 Of all reasons to record the one of the highest priority counts. The schedule and the
 continuous mode are the background: what happens meanwhile is cut out as clips of its
-own, from key frame to key frame. Otherwise whatever comes while a recording goes on
-prolongs it, and may raise its priority but never lowers it.
+own, from key frame to key frame, unless its priority is below theirs. Otherwise
+whatever comes while a recording goes on prolongs it, and may raise its priority but
+never lowers it.
 """
 
 import asyncio
@@ -115,9 +116,10 @@ class MotionTrigger:
             self._start(*self._current)
 
     def _best_event(self):
-        """`(trigger, priority)` of what happens now, or None."""
+        """`(trigger, priority)` of what happens now and is no less than the background, or None."""
+        least = default_priority(self._background) if self._background else 0
         best = (MOTION, default_priority(MOTION)) if self._is_moving else None
         for trigger, priority, _ in self._fired:
             if best is None or priority > best[1]:
                 best = trigger, priority
-        return best
+        return best if best and best[1] >= least else None

@@ -7,8 +7,8 @@ A clip that was uploaded and stays keeps its place in the journal. When few are 
 oldest such clips go, or nothing more would be queued. None that was not uploaded goes
 for a place: those without one are adopted later.
 
-A FAT32 card may claim to have more free than it has. The first write that finds it
-full shows by how much, and from then on so much is taken off.
+A FAT32 card may claim to have more free than it has; what is made of a write that finds it
+full is the policy's, too.
 """
 
 import asyncio
@@ -90,7 +90,8 @@ class Retention:
     def restart(self):
         """Another card may be in the slot: what was known of the last one counts no more."""
         self._bar = 0  # the lowest priority that may be recorded
-        self._lie_kib = 0  # so much more than there is the file system claims to be free
+        self._policy.restart()
+        self._eviction.forget()
         self._must_look = self._has_quota
         self._is_full = False
         self.wake()
@@ -159,6 +160,7 @@ class Retention:
         if self._asked_ago > _ASKED:
             self._asked = -1
         self._eviction.tick()
+        self._policy.end_doubt()
         is_full = self._is_full
         missing_kib = self._missing_kib(is_full)
         self._is_full = False
@@ -177,9 +179,8 @@ class Retention:
         self._policy.fit(kib_of(facts[2], facts[1]))
         free_kib = kib_of(facts[4], facts[1])
         if is_full:
-            self._lie_kib = free_kib
-        self._lie_kib = min(self._lie_kib, free_kib)
-        free_kib -= self._lie_kib
+            self._policy.card_is_full(free_kib)
+        free_kib = self._policy.free_kib(free_kib)
         used_kib = self._eviction.used_kib + self._grown_kib
         self._cause = self._policy.reason(free_kib, used_kib)
         return self._policy.missing_kib(free_kib, used_kib)
@@ -209,8 +210,9 @@ class Retention:
             most_rank = self._asked + 1
             if missing_kib + self._policy.slack_kib <= 0 or unpack(packed)[0] > most_rank:
                 break
-            if self._eviction.evict(packed, CARD_FULL if is_full else self._cause, most_rank):
-                await asyncio.sleep_ms(0)
+            if await self._eviction.let_go(
+                packed, CARD_FULL if is_full else self._cause, most_rank
+            ):
                 missing_kib = self._missing_kib()
         return missing_kib
 

@@ -34,11 +34,11 @@ _MOST_SLACK_KIB = const(65536)
 Evicted = namedtuple("Evicted", "path size_bytes priority trigger is_uploaded reason")
 
 
-def rank_of(state, priority):
-    """The rank of a clip that has a job."""
+def rank_of(state, priority, is_in_part=False):
+    """The rank of a clip that has a job; what was delivered in part is worth what it was before."""
     if state in (RECORDING, RUNNING):
         return IN_USE
-    return 0 if state == DELIVERED else priority + 1
+    return 0 if state == DELIVERED and not is_in_part else priority + 1
 
 
 def pack(rank, trigger, number):
@@ -89,12 +89,24 @@ class Tally:
 
 
 class RetentionPolicy:
-    """How much must be free. `quota_kib` is the most that recordings may take, 0 for any amount."""
+    """How much must be free. `quota_kib` is the most that recordings may take, 0 for any amount.
+
+    A file system may claim more than is free, always by as much: a write that finds no room shows
+    the amount. But a write may fail so for other reasons, too. More than reserve and slack together
+    is believed to be missing only when seen twice, with as much claimed; the first time room is made
+    for the slack, and when that is written and nothing fails, there was nothing in it.
+    """
 
     def __init__(self, reserve_kib, quota_kib):
         self._wanted_kib = max(reserve_kib, _LEAST_KIB)
         self._quota_kib = quota_kib
         self.fit(self._wanted_kib * 4)
+        self.restart()
+
+    def restart(self):
+        """Nothing is known of what this file system claims."""
+        self._lie_kib = self._doubt_kib = 0  # so much of it is not there; at present, to make room
+        self._full_at_kib = -1  # as much was claimed when a write found no room, once
 
     def fit(self, card_kib):
         """The reserve is a quarter of the card at most.
@@ -107,6 +119,28 @@ class RetentionPolicy:
         self.slack_kib = min(slack_kib, self._reserve_kib, _MOST_SLACK_KIB)
         if self._quota_kib:
             self.slack_kib = min(self.slack_kib, self._quota_kib // 4)
+
+    def card_is_full(self, claimed_kib):
+        """A write found no room, though so much is claimed."""
+        more_kib = claimed_kib - self._lie_kib - self._reserve_kib
+        since_kib = claimed_kib - self._full_at_kib
+        is_second = self._full_at_kib >= 0 and since_kib >= -self.slack_kib
+        if more_kib <= self.slack_kib or is_second and since_kib <= self.slack_kib:
+            self._lie_kib = claimed_kib
+        elif not is_second:
+            self._full_at_kib, self._doubt_kib = claimed_kib, more_kib + 1
+        # else room was made since, and that was no help
+
+    def free_kib(self, claimed_kib):
+        """How much of what the file system claims to be free is believed to be."""
+        self._lie_kib = min(self._lie_kib, claimed_kib)
+        if claimed_kib < self._full_at_kib - self.slack_kib:
+            self._full_at_kib = -1
+        return claimed_kib - self._lie_kib - self._doubt_kib
+
+    def end_doubt(self):
+        """Room was made for it, once."""
+        self._doubt_kib = 0
 
     def missing_kib(self, free_kib, used_kib):
         """How much must go; with nothing or less there is room."""

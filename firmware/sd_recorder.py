@@ -5,7 +5,8 @@
 The ring is the pre-roll and the cushion for a slow card. A recording begins with the
 newest IDR picture in it that is as old as the pre-roll, or with the oldest, and ends with
 the last unit before `stop`. With each unit that comes a few are written, so that a
-pre-roll does not hold up the source. Without a ring units are written as they come.
+pre-roll does not hold up the source. Without a ring, or when the IDR picture is larger
+than it, units are written as they come.
 
 Invariant: a unit that came while recording is written before its place is used again.
 """
@@ -19,25 +20,16 @@ from micropython import const
 from annexb import picture_size
 from block_writer import BlockWriter
 from firmware.clip_series import ClipSeries
-from firmware.clip_writer import ClipWriter
+from firmware.clip_writer import ClipWriter, Direct
 from firmware.source_keeper import SourceKeeper
 from firmware.unit_check import DROPPED, KEY, OTHER_KEY, UnitCheck
 from mpegts import TsMuxer
 from protocol_error import ProtocolError
 
+_PTS_MASK = const(0x1FFFFFFFF)
 _PER_MS = const(90)
+_ASK_AGAIN_90K = const(5 * 90000)
 _CATCH_UP = const(4)  # units that are written for one that comes
-
-
-class _Direct:
-    """Tells of a unit that is in no ring as a ring tells of one in it."""
-
-    begin = 0
-
-    def take(self, unit, pts_90k, is_key):
-        self.buffer, self.end = unit, len(unit)
-        self.pts_90k, self.is_key = pts_90k, is_key
-        return self
 
 
 class SdRecorder:
@@ -63,10 +55,10 @@ class SdRecorder:
         """
         self._source = source
         self._ring = ring
-        self._direct = _Direct()
+        self._direct = Direct()
         muxer = TsMuxer(buffer)
         self._clip = ClipWriter(muxer, BlockWriter(muxer.block, new_digest=md5))
-        self._clips = ClipSeries(self._clip, **clips)
+        self._clips = ClipSeries(self._clip, source, needs_key=self._ask_for_key, **clips)
         self._check = UnitCheck(muxer.sets, log)
         self._keeper = SourceKeeper(
             source,
@@ -78,7 +70,9 @@ class SdRecorder:
             stall_ms=stall_ms,
             randbits=randbits,
         )
-        self._on_unit = on_unit
+        self._on_unit, self._log = on_unit, log
+        self._ask, self._asked_90k = getattr(source, "request_key", None), -_ASK_AGAIN_90K
+        self._has_told = False  # that the ring is too small
         self._pre_roll_90k = pre_roll_ms * _PER_MS
         self._ticks_ms = ticks_ms
         self._newest_ms = ticks_ms()
@@ -123,13 +117,11 @@ class SdRecorder:
         """In the time of the units that come; None before the first."""
         if self._check.pts_90k < 0:
             return None
-        since_ms = ticks_diff(self._ticks_ms(), self._newest_ms)
-        return self._clips.newest_90k + since_ms * _PER_MS
+        return self._clips.newest_90k + ticks_diff(self._ticks_ms(), self._newest_ms) * _PER_MS
 
     def _source_started(self):
-        source = self._source
-        self._check.restart(source.fps)
-        self._clips.picture, self._clips.fps = (source.width, source.height), source.fps
+        self._check.restart(self._source.fps)
+        self._clips.picture = self._source.width, self._source.height
         if self._ring:
             self._ring.clear()
 
@@ -148,8 +140,9 @@ class SdRecorder:
             self._on_unit(len(unit), is_key, pts_90k)
         if self.is_recording and not self._clips.is_wanted:
             await self._drain()
-            self._clips.finish(pts_90k)
-            self._settle()
+            if not self._clips.is_wanted:  # nor was it wanted again meanwhile
+                self._clips.finish(pts_90k)
+                self._settle()
         if kind == OTHER_KEY:
             await self._change(unit)
         self._clips.newest_90k, self._newest_ms = pts_90k, self._ticks_ms()
@@ -160,10 +153,10 @@ class SdRecorder:
             await self._write(self._direct.take(unit, pts_90k, is_key))
             return True
         if not ring.is_read:
-            if self._clips.can_begin(is_key):
-                ring.begin_reading()
-            else:
+            if not self._clips.can_begin(is_key):
                 ring.trim(self._pre_roll_90k)
+            elif not ring.begin_reading():
+                await self._begin_without_past(unit, pts_90k, is_key)
         for _ in range(_CATCH_UP):
             if not ring.take():
                 break
@@ -179,6 +172,27 @@ class SdRecorder:
                 return True
         ring.pass_by()
         return False
+
+    async def _begin_without_past(self, unit, pts_90k, is_key):
+        """Nothing in the ring can be begun with: an IDR picture must come, or has no place in it."""
+        if not is_key:
+            return self._ask_for_key()
+        if not self._has_told:
+            self._has_told = True
+            self._log("a key frame of %d bytes is larger than the pre-roll's ring" % len(unit))
+        self._ring.follow()
+        await self._write(self._direct.take(unit, pts_90k, is_key))
+
+    def _ask_for_key(self):
+        """Ask the source for an IDR picture if it can be asked, but not without end."""
+        now_90k = self._clips.newest_90k
+        if self._ask is None or (now_90k - self._asked_90k) & _PTS_MASK < _ASK_AGAIN_90K:
+            return
+        self._asked_90k = now_90k
+        try:
+            self._ask()
+        except OSError as error:
+            self._log("the source was asked for a key frame: %s" % error)
 
     async def _drain(self):
         ring = self._ring
@@ -210,6 +224,7 @@ class SdRecorder:
         ring = self._ring
         if ring and ring.is_read and not self.is_recording:
             ring.end_reading()  # nobody reads when nothing is recorded
+            ring.trim(self._pre_roll_90k)
 
     def _finish_at_once(self):
         """Write all there is without giving way, and what was being written first."""

@@ -11,6 +11,7 @@ from errno import ENOENT
 from firmware.clip_store import file_facts, sound_bytes
 from firmware.job import DELIVERED, RECORDING
 from firmware.upload_error import UploadError
+from mpegts import PACKET_BYTES
 
 
 class Settling:
@@ -52,15 +53,23 @@ class Settling:
 
     def recover(self, job):
         """Queue what there is of a recording that was never ended. Raises OSError."""
-        try:
-            size_bytes = sound_bytes(job.path, file_facts(job.path)[0])
-        except OSError as error:
-            if error.errno != ENOENT:
-                raise
-            size_bytes = 0
+        size_bytes = self._sound_bytes(job.path)
         if not size_bytes:
             self._log("nothing was recorded before the power went: " + job.path)
             return self._journal.remove(job)
         self._log("recovered: %s, %d bytes" % (job.path, size_bytes))
         job.cut(size_bytes)
         self._scheduler.finish(job, at_once=True)
+
+    def _sound_bytes(self, path):
+        try:
+            size_bytes = file_facts(path)[0]
+        except OSError as error:
+            if error.errno != ENOENT:
+                raise
+            return 0
+        try:
+            return sound_bytes(path, size_bytes)
+        except OSError as error:  # whoever tries to upload it tells of that, and then it may go
+            self._log("cannot be read: " + path, error)
+            return size_bytes - size_bytes % PACKET_BYTES

@@ -32,10 +32,17 @@ class NoCardError(StartUpError):
 
 async def wait_for_config(board, log):
     """As load_config, but once there is a card: `log` tells what is missing until then."""
+    return await wait_for_card(board, lambda: _read_config(board), log)
+
+
+async def wait_for_card(board, begin, log, is_mounted=False):
+    """What `begin()` gives once it raises no NoCardError; the card is mounted before each try."""
     said, tries = None, 0
     while True:
         try:
-            return load_config(board)
+            if tries or not is_mounted:
+                _mount(board)
+            return begin()
         except NoCardError as error:
             if error.lines != said:
                 said = error.lines
@@ -47,6 +54,11 @@ async def wait_for_config(board, log):
 
 def load_config(board):
     """Mount the card and read config.json from it; StartUpError if there is no usable one."""
+    _mount(board)
+    return _read_config(board)
+
+
+def _mount(board):
     try:
         board.mount_card()
     except OSError as error:
@@ -54,6 +66,9 @@ def load_config(board):
             "the SD card cannot be mounted (%s)" % error,
             "insert a card formatted as FAT16 or FAT32: it is waited for",
         )
+
+
+def _read_config(board):
     path = board.card_root + "/config.json"
     try:
         text = str(read_small_file(path, _CONFIG_BYTES), "utf-8")
@@ -108,5 +123,7 @@ def require_file(name, path):
     """StartUpError unless the file is there."""
     try:
         twice(os.stat, path)
-    except OSError:
-        raise StartUpError("%s: %s is not there" % (name, path))
+    except OSError as error:
+        if error.errno == ENOENT:
+            raise StartUpError("%s: %s is not there" % (name, path))
+        raise NoCardError("%s: %s cannot be looked at (%s)" % (name, path, error))

@@ -8,7 +8,8 @@ picture, which is more than nothing.
 Time goes on evenly: where the source's clock goes back or leaps, ours goes on by a
 frame.
 
-Invariant: nothing is allocated per unit.
+Invariant: nothing is allocated per unit but, where a word has 32 bits, integers for
+times that do not fit.
 
 Pure: no IO.
 """
@@ -61,6 +62,7 @@ class UnitCheck:
 
     def adopt(self, unit):
         """From this unit with another SPS on it is that which counts."""
+        self._sets.find(unit, 0, len(unit))  # the muxer has looked at others since
         self._sets.keep(unit)
 
     def _drop(self, is_key):

@@ -44,15 +44,17 @@ class Uploads:
         clock_quality,
         log,
         has_card=lambda: True,
+        may_write=lambda: True,
         on_card_error=lambda error: None,
     ):
         """`config` is the whole configuration, `store` the ClipStore.
 
-        has_card(): whether there is one whose jobs are known. on_card_error(OSError) is
+        has_card(): whether there is one whose jobs are known; may_write(): and that takes
+        writes. on_card_error(OSError) is
         told of whatever the card refuses.
         """
         self._board, self._link, self._log = board, link, log
-        self._has_card, self._on_card_error = has_card, on_card_error
+        self._has_card, self._may_write, self._on_card_error = has_card, may_write, on_card_error
         log = self._log_of_card  # who has nothing to do with the network
         self._id, self._utc_offset_min = config["device_id"], config["time"]["utc_offset_min"]
         upload = config["upload"]
@@ -97,24 +99,22 @@ class Uploads:
 
     def open(self):
         """Touch the card for the first time. Raises OSError."""
-        if self._compression:
-            self._compression.open()
         self.intake.open()
 
+    def begin_writing(self):
+        """OSError when the card takes no record: of what else it refused FAT could not be read on."""
+        self.journal.touch()
+        if self._compression:
+            self._compression.clear_away()
+
     async def take_up(self):
-        """The same, step by step, with the card that is there now. Raises OSError."""
-        try:
-            if self._compression:
-                self._compression.open()
-        except OSError as error:  # files go as they are
-            self._log("nothing can be compressed", error)
+        """As open(), step by step, with the card that is there now. Raises OSError."""
         await self.intake.reopen()
         self.scheduler.wake()
 
     async def mend(self):
         """Do what the card did not let be done. OSError while it takes no record."""
         await self.intake.mend()
-        self.scheduler.requeue_failed(even_hopeless=False)
 
     def enable(self, is_on):
         """Let uploads begin, or not; those that go on are not stopped."""
@@ -130,7 +130,13 @@ class Uploads:
                 'upload.compress is "gzip": this firmware cannot read deflate; allowed is "none"'
             )
         directory = self._board.card_root + "/work"
-        return Compression(upload, buffers=buffers, directory=directory, log=self._log_of_card)
+        return Compression(
+            upload,
+            buffers=buffers,
+            directory=directory,
+            may_write=self._may_write,
+            log=self._log_of_card,
+        )
 
     def _build_uploader(self, config, buffers, dialer, topics):
         board = self._board
@@ -161,7 +167,7 @@ class Uploads:
             complete=signer.complete,
             report=signer.report,
             on_part=self.journal.save,
-            must_suspend=lambda job: self.scheduler.must_suspend(job),
+            must_suspend=self._must_suspend,
             limiter=self._limiter(config),
             allowed_hosts=config["allowed_hosts"],
             multipart_bytes=config["multipart_threshold_kb"] * 1024,
@@ -225,6 +231,9 @@ class Uploads:
     def _is_ready(self):
         is_wanted = self._is_on and self._has_card()
         return is_wanted and self._link.is_up and self._board.unix_time() is not None
+
+    def _must_suspend(self, job):
+        return not self._has_card() or self.scheduler.must_suspend(job)
 
     def _is_open(self, priority):
         time_of_day = local_sec_of_day(self._board.unix_time(), self._utc_offset_min)

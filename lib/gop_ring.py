@@ -10,7 +10,8 @@ reader begins with that unit; from then on no unit that was not read yet makes r
 What cannot be kept takes the rest of its GOP with it, and what is older than the gap if that is long.
 `dropped` counts what was refused: such units, and those before the first IDR unit.
 
-Invariant: every unit lies in one piece, and nothing is allocated after construction.
+Invariant: every unit lies in one piece, and nothing is allocated after construction but, where a
+word has 32 bits, integers for times that do not fit.
 
 Pure: no IO.
 """
@@ -68,6 +69,12 @@ class GopRing:
     def pass_by(self):
         """All units here were read, and the one that push() refused was read from elsewhere."""
         self._empty()
+
+    def follow(self):
+        """Read what comes after the IDR unit that push() dropped, which was read from elsewhere."""
+        self._empty()
+        self.is_read = True
+        self._is_cut_off = False
 
     def trim(self, age_90k):
         """Drop the GOPs that are not needed to go so far back, unless somebody reads."""

@@ -13,9 +13,9 @@ Feed access units and write the block each time that `fill()` says it is full:
     while muxer.fill():
         file.write(muxer.block)
 
-Invariant: nothing is allocated per access unit. Therefore bytes go through
-Slots, and what runs for every unit has few locals: MicroPython allocates frames
-of more than 11 words.
+Invariant: nothing is allocated per access unit, except, where a word has 32 bits,
+integers for times that do not fit. Therefore bytes go through Slots, and what runs
+for every unit has few locals: MicroPython allocates frames of more than 11 words.
 
 Pure: no IO.
 """

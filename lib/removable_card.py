@@ -2,7 +2,8 @@
 
 Between the file system and the driver (machine.SDCard, for instance) it keeps three promises that
 the driver alone does not: a request that failed is an error (the ESP32's answers False where
-initialising again failed, which a file system reads as success); failures are remembered until
+initialising again failed, which a file system reads as success; an older driver answers True when all
+went well); failures are remembered until
 somebody asks; and once `cut` nothing that still holds the old file system, such as a handle that
 could not be closed, reaches whatever card is in the slot by then.
 """
@@ -47,7 +48,7 @@ class RemovableCard:
         self._card = None
 
     def _judge(self, answer):
-        if answer is None or answer is not False and answer == 0:
+        if answer is None or answer is True or answer is not False and answer == 0:
             return 0
         self._has_failed = True
         return -EIO if answer is False else answer

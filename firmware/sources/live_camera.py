@@ -54,6 +54,7 @@ class LiveCamera:
         bitrate_kbps,
         ticks_ms,
         watcher=None,
+        log=print,
     ):
         """The adapter's share: `open_both()`, a coroutine, opens the camera and gives an encoder;
         `grab()` gives a frame, or None if there is no new one yet; `close_camera()`, open or not.
@@ -66,6 +67,7 @@ class LiveCamera:
         self._bitrate = bitrate_kbps * 1000
         self._ticks_ms = ticks_ms
         self._watcher = watcher
+        self._log = log
         self._watch_every = max(1, fps // _WATCHED_PER_SEC)
         self._unwatched = 0
         self._encoder = None
@@ -98,13 +100,20 @@ class LiveCamera:
                 return unit, pts_90k, is_idr(unit)
 
     def stop(self):
-        """Close the encoder and then the camera, whatever of them is open."""
+        """Close the encoder and then the camera, whatever of them is open.
+
+        What cannot be closed is logged: if it is in the way, the next start() says so.
+        """
         encoder, self._encoder = self._encoder, None
+        if encoder is not None:
+            self._close("encoder", encoder.close)
+        self._close("camera", self._close_camera)
+
+    def _close(self, name, close):
         try:
-            if encoder is not None:
-                encoder.close()
-        finally:
-            self._close_camera()
+            close()
+        except FAILURES as error:
+            self._log("the %s does not close: %s" % (name, error))
 
     def _pixels(self, frame):
         """The frame's RGB565 bytes, low byte first."""
@@ -146,4 +155,7 @@ class LiveCamera:
         self._unwatched += 1
         if self._unwatched >= self._watch_every:
             self._unwatched = 0
-            self._watcher.take(self._pixels(frame), self.width, self.height, "rgb565")
+            try:
+                self._watcher.take(self._pixels(frame), self.width, self.height, "rgb565")
+            except FAILURES as error:
+                raise OSError(EIO, "the picture cannot be watched: %s" % error)

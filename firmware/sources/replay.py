@@ -63,7 +63,10 @@ class ReplaySource:
         """Close the file; `start` begins anew."""
         file, self._file = self._file, None
         if file is not None:
-            file.close()
+            try:
+                file.close()
+            except OSError:
+                return  # nothing was written: the file went with its card
 
     def _rewind(self):
         self._file.seek(0)

@@ -9,6 +9,7 @@ import asyncio
 import gc
 from hashlib import md5
 
+import block_writer
 from firmware.sd_recorder import SdRecorder
 from gop_ring import GopRing
 from harness import eq, exists, tmp_dir
@@ -20,8 +21,10 @@ FPS = 10
 GOP = 5
 STEP_90K = 9000
 PTS_END = 1 << 33
+ENOSPC = 28
 NOW_UNIX = 1763856000
 MOTION, ALERT, SCHEDULED = ("motion_detection", 2), ("security_alert", 3), ("scheduled", 1)
+ALWAYS = "historical", 0
 
 
 def film(count, size=700, first_90k=0, gop=GOP, first=0):
@@ -75,7 +78,15 @@ class ScriptedSource:
 
 class Rig:
     def __init__(
-        self, *, ring_bytes=0, most_units=999, pre_roll_ms=0, max_clip_ms=60000, stall_ms=60000
+        self,
+        *,
+        ring_bytes=0,
+        most_units=999,
+        pre_roll_ms=0,
+        max_clip_ms=60000,
+        stall_ms=60000,
+        request_key=None,
+        **limits,
     ):
         self.folder = tmp_dir()
         self.ring = GopRing(bytearray(ring_bytes), most_units) if ring_bytes else None
@@ -83,7 +94,8 @@ class Rig:
         self.now_unix, self.now_ms = NOW_UNIX, 0
         self.events, self.clips, self.errors, self.grown = [], [], [], []
         self.seen, self.log = [], []
-        self.may_record = True
+        self.request_key, self.limits = request_key, limits
+        self.may_record, self.least = True, 0  # the lowest priority that may
         self.asked = []  # the priorities that may_record was asked for
         self.told = asyncio.Event()  # of the source, since it was cleared
         self.names = 0
@@ -95,6 +107,8 @@ class Rig:
 
     def build(self, *takes):
         self.source = ScriptedSource(takes)
+        if self.request_key:
+            self.source.request_key = self.request_key
         self.recorder = SdRecorder(
             self.source,
             ring=self.ring,
@@ -115,6 +129,7 @@ class Rig:
             ticks_ms=lambda: self.now_ms,
             randbits=lambda count: 0,
             log=self.log.append,
+            **self.limits,
         )
         return self.recorder
 
@@ -127,9 +142,18 @@ class Rig:
     def stop(self):
         self.recorder.stop()
 
+    def wait_60_s(self):
+        self.now_ms += 60000
+
     def allow(self, may_record):
         def act():
             self.may_record = may_record
+
+        return act
+
+    def allow_from(self, priority):
+        def act():
+            self.least = priority
 
         return act
 
@@ -146,7 +170,7 @@ class Rig:
 
     def _may_record(self, priority):
         self.asked.append(priority)
-        return self.may_record
+        return self.may_record and priority >= self.least
 
     def _new_path(self, trigger):
         self.names += 1
@@ -170,6 +194,36 @@ class Rig:
     def _source_told(self, error):
         self.events.append(("source", error and type(error).__name__))
         self.told.set()
+
+
+class FullCard:
+    """In place of block_writer's open(): a card that is full after so many bytes."""
+
+    def __init__(self, free_bytes):
+        self.free_bytes = free_bytes
+        self.at_write = None  # is called once, before anything of the next block is there
+
+    def __enter__(self):
+        block_writer.open = lambda path, mode: FullCardFile(self, open(path, mode))
+        return self
+
+    def __exit__(self, *_):
+        del block_writer.open
+
+
+class FullCardFile:
+    def __init__(self, card, file):
+        self._card, self._file = card, file
+        self.flush, self.close = file.flush, file.close
+
+    def write(self, data):
+        if self._card.at_write:
+            at_write, self._card.at_write = self._card.at_write, None
+            at_write()
+        self._card.free_bytes -= len(data)
+        if self._card.free_bytes < 0:
+            raise OSError(ENOSPC, "full")
+        return self._file.write(data)
 
 
 def digest(path):

@@ -170,6 +170,7 @@ class _Encoder:
     def close(self):
         self._is_open = False
         self._hardware.give_back("encoder")
+        self._hardware.faults.pass_by("close")
 
 
 class _EspImage:
@@ -246,6 +247,7 @@ class EspVision:
             self._image.is_lent = False
         if "camera" in self.hardware.open:  # or reset() failed
             self.hardware.give_back("camera")
+        self.hardware.faults.pass_by("shutdown")
 
     def H264Encoder(self, width, height, *, fps=15, gop=0, bitrate=0, qp_min=25, qp_max=45):
         self._check_ready("encoder")
@@ -354,6 +356,7 @@ class _PyCamera:
     def deinit(self):
         assert "encoder" not in self._hardware.open, "the camera was closed below the encoder"
         self._hardware.give_back("camera")
+        self._hardware.faults.pass_by("deinit")
 
     def _check_open(self, name):
         if "camera" not in self._hardware.open or self._modules.camera is not self:

@@ -1,11 +1,15 @@
-"""The verbs that a program of the camera's owner has."""
+"""The verbs that a program of the camera's owner has; what becomes of the camera and its card."""
 
+import asyncio
 import json
 import os
 
+from firmware import app, start_up
 from firmware.app import Camera
+from firmware.card_keeper import FAILING
 from firmware.config import parse
-from harness import eq, raises, tmp_dir
+from firmware.job import FAILED, WAITING
+from harness import eq, raises, raises_async, tmp_dir
 from live.camera_device import FolderBoard
 
 
@@ -83,3 +87,129 @@ def test_a_card_that_fails_once_is_opened_again():
 
 def fail(number):
     raise OSError(number, "card")
+
+
+def hand_in(built, directory, content="something happened\n" * 100):
+    """A log that is queued by hand; its row."""
+    with open(directory + "/camera.log", "w") as file:
+        file.write(content)
+    built.upload_file_to_cloud("camera.log")
+    return built._uploads.journal.find(directory + "/camera.log")
+
+
+async def until(is_so):
+    while not is_so():
+        await asyncio.sleep_ms(1)
+
+
+async def test_what_failed_is_tried_again_when_the_card_is_back_and_not_for_each_failure():
+    built, directory = camera()
+    row = hand_in(built, directory)
+    queue = built._uploads.journal.queue
+    queue.set_state(row, FAILED)
+    mended, whole = [], built._uploads.intake.mend
+
+    async def mend():
+        await whole()
+        mended.append(1)
+
+    built._uploads.intake.mend = mend
+    keeper = asyncio.create_task(built._card.run())
+    try:
+        built._card.failed(OSError(5, "one file"))
+        await until(lambda: mended)
+        await asyncio.sleep_ms(0)
+        eq(queue.state(row), FAILED)
+        built._card.lost(OSError(5, "card"))
+        await until(built._has_card)
+        eq(queue.state(row), WAITING)
+    finally:
+        keeper.cancel()
+        await asyncio.gather(keeper, return_exceptions=True)
+
+
+def test_a_card_that_takes_no_record_at_the_start_is_only_read():
+    built, directory = camera(compress="gzip")
+    hand_in(built, directory)
+    built._uploads.journal.touch = lambda: fail(30)
+    told = []
+    built._card._on_change = lambda event, text: told.append(event)
+    built.open()
+    eq((built._card.is_there, built._card.is_readable, told), (False, True, [FAILING]))
+    assert built._uploads._has_card(), "uploads go on"
+    eq(built._recording._may_record(3), False)
+
+
+async def test_while_the_card_takes_no_record_files_go_as_they_are():
+    built, directory = camera(compress="gzip")
+    row = hand_in(built, directory)
+    sent = []
+
+    async def upload(job, slot):
+        sent.append((job.content_encoding, "work" in os.listdir(built._board.card_root)))
+
+    compression = built._uploads._compression
+    compression._upload = upload
+    job = built._uploads.journal.load(row)
+    built._card.refused(OSError(30, "EROFS"))
+    await compression.upload(job, 0)
+    built._card.is_there = True
+    await compression.upload(job, 0)
+    eq(sent, [(None, False), ("gzip", True)])
+
+
+def test_an_upload_gives_way_when_the_card_cannot_be_read():
+    built, directory = camera()
+    job = built._uploads.journal.load(hand_in(built, directory))
+    eq(built._uploads._must_suspend(job), built._uploads.scheduler.must_suspend(job))
+    built._card.lost(OSError(5, "card"))
+    eq(built._uploads._must_suspend(job), True)
+
+
+class Stopped(Exception):
+    """The camera got as far as the network."""
+
+
+class FailingBoard(FolderBoard):
+    mounts = 0
+
+    def mount_card(self):
+        self.mounts += 1
+
+    def start_network(self, **_):
+        raise Stopped
+
+
+async def test_a_card_that_fails_behind_its_configuration_is_waited_for():
+    root = tmp_dir()
+    with open(root + "/footage.h264", "wb") as file:
+        file.write(b"")
+    config = {
+        "device_id": "CAM",
+        "mqtt": {"host": "127.0.0.1"},
+        "source": {"path": root + "/footage.h264", "largest_unit_kb": 16},
+        "recorder": {"pre_roll_kb": 0},
+        "upload": {"allow_insecure_upload": True},
+    }
+    with open(root + "/config.json", "w") as file:
+        json.dump(config, file)
+    board, whole, failures = FailingBoard(root), start_up.twice, [OSError(5, "EIO")] * 2
+
+    def twice(ask, *arguments):
+        if arguments == (root + "/footage.h264",) and failures:
+            raise failures.pop()
+        return whole(ask, *arguments)
+
+    waits = []
+
+    class Clock:
+        @staticmethod
+        async def sleep_ms(ms):
+            waits.append(ms)
+
+    start_up.twice, start_up.asyncio = twice, Clock
+    try:
+        await raises_async(Stopped, app.main(board))
+    finally:
+        start_up.twice, start_up.asyncio = whole, asyncio
+    eq((waits, board.mounts), ([1000, 2000], 3), "mounted anew for each try")

@@ -148,6 +148,34 @@ async def test_who_has_a_file_open_is_waited_for():
     eq(events[1][0], 9000)
 
 
+async def test_a_card_that_takes_records_again_is_well_while_a_file_is_open():
+    def hold(story):
+        story.in_use = True
+        lock(story)
+
+    seen = []
+    steps = (1000, hold), (7000, unlock), (20000, lambda story: seen.append(story.keeper.is_there))
+    events = await Story(*steps).tell()
+    eq(seen, [True])
+    told = [(at_ms, name) for at_ms, name in events if name != "mend"]
+    eq(told, [(2000, FAILING), (8000, BACK)], "and is not mounted")
+
+
+async def test_a_failing_card_that_is_gone_before_the_last_file_is_closed():
+    def hold(story):
+        story.in_use = True
+        lock(story)
+
+    def drop(story):
+        story.in_use = False
+        unlock(story)
+        story.is_in = True
+
+    events = await Story((1000, hold), (5000, Story.out), (9000, drop)).tell()
+    told = [name for name in names(events) if name != "mend"]
+    eq(told, [FAILING, GONE, "let go", "mount", "take up", BACK])
+
+
 async def test_a_card_that_was_only_out_between_two_looks_is_mounted_anew():
     """It answers no more before it is initialised: the driver's fake stays out until mounted."""
     story = Story((2500, Story.out))

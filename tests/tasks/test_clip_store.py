@@ -147,6 +147,20 @@ def test_what_lies_behind_a_hole_goes_with_the_file():
         eq(exists(path), not goes, "%s, %d bytes" % (name, len(behind)))
 
 
+def test_a_file_that_does_not_read_to_its_end_stays():
+    """Behind a hole that the card itself made, there may be what was not delivered."""
+    path = tmp_dir() + "/m0000001.ts"
+    with open(path, "wb") as file:
+        file.write(PACKET * 3 + bytes(188) * 4)
+    try:
+        clip_store.open = lambda path, mode: Chain(188 * 5)
+        eq(raises(OSError, clip_store.remove_delivered, path, 188 * 3).errno, 1)
+    finally:
+        del clip_store.open
+    assert exists(path)
+    clip_store.remove_delivered(path, 188 * 3)
+
+
 def test_a_card_that_does_not_tell_is_not_an_empty_one():
     class Failing:
         def stat(self, path):

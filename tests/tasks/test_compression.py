@@ -42,14 +42,15 @@ class Rig:
         self.recordings, self.work = root + "/recordings", root + "/work"
         os.mkdir(self.recordings)
         self.log, self.stored = [], []
-        self.fail, self.then = fail, then
+        self.fail, self.then, self.may_write = fail, then, True
+        os.mkdir(self.work)
         self.compression = Compression(
             self._store,
             buffers=[bytearray(BUFFER_BYTES) for _ in range(slots)],
             directory=self.work,
+            may_write=lambda: self.may_write,
             log=lambda *line: self.log.append(line),
         )
-        self.compression.open()
 
     def job(self, name="boot.log", lines=500):
         path = log_file(self.recordings + "/" + name, lines)
@@ -195,6 +196,7 @@ async def test_a_card_without_room_does_not_keep_a_log_from_its_delivery():
     rig = Rig()
     job = rig.job()
     os.rmdir(rig.work)
+    open(rig.work, "wb").close()  # no directory can be made
     eq(await rig.compression.upload(job, 0), "proof")
     eq(rig.stored[0][:2], (None, job.size_bytes))
     assert "not compressed" in rig.log[0][0], rig.log
@@ -293,7 +295,7 @@ async def test_what_a_power_cut_left_is_cleared_away_or_written_over():
     for _ in range(2):
         with open(rig.work + "/z0.gz", "wb") as file:
             file.write(b"half of a file" * 1000)
-        rig.compression.open()
+        rig.compression.clear_away()
         eq(os.listdir(rig.work), [])
     with open(rig.work + "/z0.gz", "wb") as file:
         file.write(b"half of a file" * 1000)
@@ -315,3 +317,31 @@ async def test_a_cancelled_upload_leaves_nothing():
     eq(os.listdir(rig.work), [])
     eq(rig.stored, [])
     eq(await rig.upload(job), "proof")
+
+
+async def test_nothing_is_touched_on_a_card_that_takes_no_writes():
+    rig = Rig()
+    leftover = rig.work + "/z0.gz"
+    with open(leftover, "wb") as file:
+        file.write(b"half of a file")
+    rig.may_write = False
+    rig.compression.clear_away()
+    job = rig.job()
+    eq(await rig.compression.upload(job, 0), "proof")
+    eq((rig.stored[0][0], read(leftover)), (None, b"half of a file"))
+
+
+async def test_a_card_that_fails_during_an_upload_is_not_asked_to_delete():
+    rig = Rig(then=lambda: None)
+    rig.then = lambda: setattr(rig, "may_write", False)
+    eq(await rig.compression.upload(rig.job(), 0), "proof")
+    eq(os.listdir(rig.work), ["z0.gz"])
+    rig.may_write, rig.then = True, None
+    eq(await rig.upload(rig.job()), "proof")
+
+
+async def test_another_card_gets_its_directory():
+    rig = Rig()
+    os.rmdir(rig.work)
+    eq(await rig.upload(rig.job()), "proof")
+    eq(rig.stored[0][0], "gzip")

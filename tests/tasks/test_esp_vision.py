@@ -168,6 +168,24 @@ async def test_whatever_fails_at_work_is_an_os_error_and_a_new_start_helps():
         eq(rig.hardware.open, [])
 
 
+async def test_what_does_not_close_is_said_and_the_rest_is_closed():
+    for error in (OSError("busy"), RuntimeError("gone"), ValueError("closed"), MemoryError("full")):
+        said = []
+        rig = Rig(log=said.append)
+        for calls in (("close",), ("shutdown",), ("close", "shutdown")):
+            await rig.source.start()
+            for call in calls:
+                rig.hardware.faults.fail(call, error)
+            rig.source.stop()
+            eq(rig.hardware.open, [])
+        lines = ["the %s does not close: %s" % (name, error) for name in ("encoder", "camera")]
+        eq(said, lines * 2)
+        await rig.source.start()
+        eq((await rig.take(1))[0][2], True)
+        rig.source.stop()
+        eq(said, lines * 2)
+
+
 async def test_stop_and_start_at_any_time():
     rig = Rig()
     rig.source.stop()

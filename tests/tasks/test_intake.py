@@ -1,7 +1,9 @@
 """Which recordings become uploads, and what becomes of those that a reset interrupted."""
 
+import asyncio
 import os
 
+from firmware import clip_store
 from firmware.clip import Clip
 from firmware.clip_store import ClipStore
 from firmware.intake import Intake
@@ -298,7 +300,12 @@ def test_a_long_queue_is_not_looked_at_for_every_place_that_gets_free():
     for number in range(9):
         rig.record("m000000%d.ts" % number)
     seen = []
-    rig.intake._look_through = lambda: seen.append(len(rig.jobs()))
+
+    def look(marks, busy):
+        seen.append(len(rig.jobs()))
+        return ()
+
+    rig.intake._adoption.look_through = look
     while rig.jobs():
         first = jobs(rig.journal)[0]
         os.remove(first.path)
@@ -365,6 +372,137 @@ def test_a_file_that_was_broken_off_is_adopted_up_to_its_first_hole():
     hole(rig.file("m0000002.ts", 188 * 100), 1024, bytes(512))
     rig = rig.reboot()
     eq(rig.jobs(), [("m0000001.ts", WAITING, 940), ("m0000002.ts", WAITING, 18800)])
+
+
+class BadSectors:
+    """In place of open(): these bytes of a file cannot be read."""
+
+    def __init__(self, begin, end):
+        self._begin, self._end = begin, end
+
+    def __enter__(self):
+        clip_store.open = lambda path, mode: _Bad(open(path, mode), self._begin, self._end)
+
+    def __exit__(self, *_):
+        del clip_store.open
+
+
+class _Bad:
+    def __init__(self, file, begin, end):
+        self._file, self._begin, self._end = file, begin, end
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._file.close()
+
+    def seek(self, position):
+        return self._file.seek(position)
+
+    def read(self, n):
+        self._touch(n)
+        return self._file.read(n)
+
+    def readinto(self, piece):
+        self._touch(len(piece))
+        return self._file.readinto(piece)
+
+    def _touch(self, n):
+        at = self._file.tell()
+        if at < self._end and at + n > self._begin:
+            raise OSError(5, "EIO")
+
+
+def test_a_recording_that_was_broken_off_goes_as_far_as_the_card_gives_it():
+    for size_bytes, begin, end, least, most in (
+        (131072, 98304, 98816, 97000, 98304),  # in what is looked through
+        (131072, 130560, 131072, 129000, 130560),  # at its end
+        (1024, 512, 1024, 376, 376),
+        (1128, 0, 1128, 1128, 1128),  # nothing of it: who uploads it says so
+    ):
+        rig = Rig()
+        rig.start()
+        rig.file("m0000001.ts", size_bytes)
+        with BadSectors(begin, end):
+            rig = rig.reboot()
+        job = jobs(rig.journal)[0]
+        eq((job.state, job.size_bytes % 188, job.is_recovered), (WAITING, 0, True))
+        assert least <= job.size_bytes <= most, (begin, job.size_bytes)
+
+
+class Turns:
+    """Counts the turns that others have."""
+
+    async def __aenter__(self):
+        self.count = 0
+        self._task = asyncio.create_task(self._run())
+        await asyncio.sleep_ms(0)
+        return self
+
+    async def __aexit__(self, *_):
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self):
+        while True:
+            self.count += 1
+            await asyncio.sleep_ms(0)
+
+
+async def test_others_have_their_turns_while_a_card_is_looked_through():
+    for mends in (False, True):
+        rig = Rig()
+        for number in range(20):
+            rig.file("m%07d.ts" % (number + 1))
+        if mends:
+            rig.intake._adoption.has_left_out = True
+        else:
+            rig.intake.close()
+        at, whole = [], rig.scheduler.add
+        async with Turns() as turns:
+
+            def add(job, at_once=False, turns=turns, at=at, whole=whole):
+                at.append(turns.count)
+                return whole(job, at_once)
+
+            rig.scheduler.add = add
+            await (rig.intake.mend() if mends else rig.intake.reopen())
+        eq((len(at), len(set(at))), (20, 20))
+
+
+def test_few_are_adopted_in_one_turn():
+    rig, found = Rig(), []
+    for number in range(20):
+        rig.file("m%07d.ts" % (number + 1))
+    rig.intake.look_again(True)
+    while len(rig.jobs()) not in found:
+        found.append(len(rig.jobs()))
+        rig.intake.look_again()
+    eq(found, [8, 16, 20])
+    names = [name for name, _, _ in rig.jobs()]
+    eq(names, sorted(names), "the oldest first")
+
+
+async def test_a_directory_is_not_looked_through_for_each_failure():
+    rig = Rig()
+    rig.record()
+    rig.file("m0000002.ts")
+    await rig.intake.mend()
+    eq(len(rig.jobs()), 1)
+
+
+async def test_a_file_that_is_queued_by_hand_meanwhile_is_queued_once():
+    rig = Rig()
+    for number in range(3):
+        rig.file("m%07d.ts" % (number + 1))
+    rig.intake._adoption.has_left_out = True
+    mending = asyncio.create_task(rig.intake.mend())
+    while not rig.jobs():
+        await asyncio.sleep_ms(0)
+    rig.intake.file("m0000003.ts", URGENT)
+    await mending
+    eq(sorted(name for name, _, _ in rig.jobs()), ["m000000%d.ts" % n for n in (1, 2, 3)])
 
 
 async def test_what_a_failing_card_did_not_take_is_done_when_it_is_well():

@@ -126,6 +126,28 @@ def test_the_schedule_begins_and_ends():
     )
 
 
+def test_what_is_below_the_background_does_not_lower_it():
+    rig = Rig()
+    rig.background = "scheduled_recording"
+    rig.at(0, 0)
+    rig.trigger.fire("historical_recording", 0, 1000)
+    rig.at(10, 0)
+    rig.trigger.fire("manual_recording", 1, 100)
+    rig.at(110, 0)
+    rig.background = None
+    rig.at(120, 0)
+    scheduled, manual = ("scheduled_recording", 1), ("manual_recording", 1)
+    eq(
+        rig.calls,
+        [
+            scheduled,
+            ("switch",) + manual,
+            ("switch",) + scheduled,
+            ("switch", "historical_recording", 0),
+        ],
+    )
+
+
 async def test_the_task_watches_the_pin():
     import asyncio
 

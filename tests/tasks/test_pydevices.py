@@ -157,6 +157,25 @@ async def test_the_watcher_looks_within_the_loan():
     rig.source.stop()
 
 
+class BrokenWatcher:
+    def __init__(self, error):
+        self.error = error
+
+    def take(self, frame, width, height, pixel_format):
+        raise self.error
+
+
+async def test_a_picture_that_cannot_be_watched_is_an_os_error():
+    for error in (ValueError("too short"), MemoryError("full"), OSError("gone")):
+        rig = Rig(watcher=BrokenWatcher(error))
+        await rig.source.start()
+        failure = await raises_async(OSError, rig.take(2))
+        eq(failure.errno, EIO)
+        assert "watched" in str(failure) and str(error) in str(failure), failure
+        rig.source.stop()
+        eq(rig.hardware.open, [])
+
+
 async def test_whatever_fails_at_the_start_leaves_nothing_open():
     errors = (OSError("no camera sensor answered on SCCB"), ValueError("no"), RuntimeError("no"))
     for call, words in (
@@ -194,6 +213,24 @@ async def test_whatever_fails_at_work_is_an_os_error_and_a_new_start_helps():
         eq((await rig.take(1))[0][2], True, "a new start begins with a key frame")
         rig.source.stop()
         eq(rig.hardware.open, [])
+
+
+async def test_what_does_not_close_is_said_and_the_rest_is_closed():
+    for error in (OSError("busy"), RuntimeError("gone"), ValueError("closed"), MemoryError("full")):
+        said = []
+        rig = Rig(log=said.append)
+        for calls in (("close",), ("deinit",), ("close", "deinit")):
+            await rig.source.start()
+            for call in calls:
+                rig.hardware.faults.fail(call, error)
+            rig.source.stop()
+            eq(rig.hardware.open, [])
+        lines = ["the %s does not close: %s" % (name, error) for name in ("encoder", "camera")]
+        eq(said, lines * 2)
+        await rig.source.start()
+        eq((await rig.take(1))[0][2], True)
+        rig.source.stop()
+        eq(said, lines * 2)
 
 
 async def test_stop_and_start_at_any_time():

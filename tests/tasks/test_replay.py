@@ -1,6 +1,7 @@
 """Replayed footage: every picture in order, in time, over and over, from one buffer."""
 
 import time
+from errno import EIO
 
 from firmware.sources import replay
 from firmware.sources.replay import ReplaySource
@@ -244,3 +245,27 @@ async def test_start_after_a_failure():
     await film.start()
     eq(await take(film, 1), [(idr_unit(3), 0, True)])
     film.stop()
+
+
+class _GoneWithItsCard:
+    """A file that is read as ever, but closing it fails."""
+
+    def __init__(self, path, mode):
+        self._file = open(path, mode)
+        self.readinto, self.seek = self._file.readinto, self._file.seek
+
+    def close(self):
+        self._file.close()
+        raise OSError(EIO, "no card")
+
+
+async def test_a_file_that_does_not_close_stops_nobody():
+    film = source(units(3, 3))
+    replay.open = _GoneWithItsCard
+    try:
+        for _ in range(2):
+            await film.start()
+            eq(len(await take(film, 3)), 3)
+            film.stop()
+    finally:
+        del replay.open

@@ -9,7 +9,18 @@ from gop_ring import GopRing
 from harness import eq, raises_async, tmp_dir
 from mpegts import BUFFER_BYTES, TsMuxer
 from nal_units import idr_unit, slice_nal
-from tasks.recorder_rig import FPS, GOP, NOW_UNIX, STEP_90K, Rig, film, holds, inserted
+from tasks.recorder_rig import (
+    FPS,
+    GOP,
+    NOW_UNIX,
+    PTS_END,
+    STEP_90K,
+    FullCard,
+    Rig,
+    film,
+    holds,
+    inserted,
+)
 
 
 async def test_a_clip_begins_with_the_newest_idr_that_is_as_old_as_the_pre_roll():
@@ -74,6 +85,56 @@ async def test_units_larger_than_the_ring():
     rig = Rig(ring_bytes=8000, pre_roll_ms=9999)
     await rig.play(inserted(shown, (9, rig.start())))
     holds(rig, rig.clips[0], shown[:7] + shown[10:])
+
+
+async def test_key_frames_larger_than_the_ring_are_recorded_without_a_pre_roll():
+    shown = film(50, 300)
+    for number in range(0, 50, GOP):
+        shown[number] = film(number + 1, 4000)[number]
+    rig = Rig(ring_bytes=3000, pre_roll_ms=1000)
+    steps = (7, rig.start()), (23, rig.stop), (32, rig.start())
+    await rig.play(inserted(shown, *steps))
+    first, second = rig.clips
+    holds(rig, first, shown[10:23])
+    holds(rig, second, shown[35:])
+    eq((first.pre_roll_ms, second.pre_roll_ms), (0, 0))
+    eq(["larger than" in line for line in rig.log], [True], "said once")
+
+
+async def test_what_is_wanted_again_while_its_end_is_written_goes_on():
+    rig, shown = Rig(ring_bytes=99999, pre_roll_ms=3000), film(60, 1500)
+    with FullCard(1 << 30) as card:
+
+        def stop():
+            rig.stop()
+            assert rig.ring.unread > 12
+            card.at_write = rig.start()
+
+        await rig.play(inserted(shown, (40, rig.start()), (44, stop)))
+    (clip,) = rig.clips
+    holds(rig, clip, shown[5:])
+
+
+async def test_a_wish_counts_for_one_clip_however_long_the_recording_is():
+    """Differences of times beyond 13 hours are negative ones."""
+    rig, unit = Rig(max_clip_ms=3600000), film(1, 20)[0][0]
+
+    def stream():
+        for number in range(15 * 720):
+            if number == 1:
+                rig.recorder.start("motion_detection", 2)
+            yield unit, number * 5 * 90000 % PTS_END, True
+
+    await rig.play(stream())
+    eq([clip.pre_roll_ms for clip in rig.clips], [0] * 15)
+
+
+async def test_an_outage_of_the_source_is_no_pre_roll():
+    for ring_bytes in (0, 99999):
+        rig, shown = Rig(ring_bytes=ring_bytes, pre_roll_ms=2000), film(20, first=20)
+        await rig.play(film(20) + [OSError(5, "gone")], [rig.wait_60_s, rig.start()] + shown)
+        holds(rig, rig.clips[0], shown)
+        eq(rig.clips[0].pre_roll_ms, 0)
 
 
 async def test_the_source_is_not_held_up_by_a_pre_roll():

@@ -51,7 +51,7 @@ def test_every_key_refuses_a_wrong_type():
     for section, key, allowed, _ in SCHEMA:
         text = minimal(**({section: {key: [1]}} if section else {key: [1]}))
         name = section + "." + key if section else key
-        shown = "wrong" if key == "password" else "[1]"
+        shown = "wrong" if key in ("password", "url") else "[1]"
         assert "%s is %s: allowed is %s" % (name, shown, allowed) in errors_of(text), name
 
 
@@ -82,8 +82,17 @@ def test_missing_required_keys():
 
 
 def test_secrets_are_not_shown():
-    found = errors_of(minimal(mqtt={"password": 1234567}))
-    assert "1234567" not in "".join(found), found
+    camera = "rtsp://admin:1234567@10.0.0.7/"
+    for sections in (
+        {"mqtt": {"password": 1234567}},
+        {"source": {"type": "rtsp", "url": camera}},
+        {"source": {"type": "rtsp", "url": camera + "x" * 255}},
+        {"source": {"type": "rtsp", "url": [camera]}},
+        {"source": camera},
+        {"mqtt": [{"host": "broker", "password": "1234567"}]},
+    ):
+        found = errors_of(minimal(**sections))
+        assert found and "1234567" not in "".join(found), found
 
 
 def test_device_id_cannot_leave_its_topics():
@@ -100,7 +109,7 @@ def test_other_json_values():
     eq(errors_of("[]"), ["the file must hold one JSON object: { ... }"])
     eq(
         errors_of(minimal(mqtt=5))[0],
-        "mqtt is 5: allowed is an object { ... }",
+        "mqtt is wrong: allowed is an object { ... }",
     )
 
 

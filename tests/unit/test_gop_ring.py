@@ -193,6 +193,22 @@ def test_a_unit_that_the_reader_got_from_elsewhere():
     eq((kept(ring), ring.dropped), ([9], 1))
 
 
+def test_a_reader_that_begins_with_a_unit_from_elsewhere():
+    ring = GopRing(bytearray(100), 99)
+    fill(ring, gops(1, 5))
+    assert ring.push(unit(5, 101), 5 * FRAME_90K, True)
+    assert not ring.begin_reading()
+    ring.follow()
+    for number in (6, 7):
+        assert ring.push(unit(number, 10), number * FRAME_90K, False)
+    eq([one[0] for one in read_all(ring)], [6, 7])
+    ring.end_reading()
+    eq(kept(ring), [], "they refer to a unit that is not there")
+    ring.push(unit(8, 10), 8 * FRAME_90K, False)
+    ring.push(unit(9, 10), 9 * FRAME_90K, True)
+    eq(kept(ring), [9])
+
+
 def test_a_ring_that_was_cleared_waits_for_an_idr():
     ring = GopRing(bytearray(100), 99)
     fill(ring, gops(1, 5))

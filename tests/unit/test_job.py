@@ -3,6 +3,7 @@
 import json
 
 from firmware.clip import Clip
+from firmware.growth import Growth
 from firmware.job import (
     FAILED,
     LONGEST_NAME,
@@ -13,7 +14,7 @@ from firmware.job import (
     from_record,
     to_record,
 )
-from firmware.trigger import HIGH, MOTION
+from firmware.trigger import HIGH, HISTORICAL, MOTION, URGENT
 from harness import eq, raises
 from journal_codec import MOST_BYTES
 from protocol_error import ProtocolError
@@ -49,9 +50,13 @@ def test_a_job_comes_back_as_it_was():
 def test_a_recording_began_before_its_trigger():
     eq(finished().started_unix, 1691234562)
     job = Job(PATH, 0, HIGH, MOTION, state=RECORDING, started_unix=1691234567)
-    job.cloud_path = "CAM/2023/08/05/112247_m0000042.ts"  # it is on its way: its name stays
+    job.growth = Growth()  # it is on its way: perhaps a name was asked for, and its answer lost
     job.finish(CLIP)
-    eq((job.started_unix, job.pre_roll_ms), (1691234567, 4960))
+    eq((job.started_unix, job.pre_roll_ms, job.growth.is_done), (1691234567, 4960, True))
+    job = Job(PATH, 0, HIGH, MOTION, state=RECORDING)
+    job.growth = Growth()  # without a clock there was no name either
+    job.finish(CLIP)
+    eq(job.started_unix, 1691234562)
 
 
 def test_a_recording_that_broke_off():
@@ -94,6 +99,40 @@ def test_the_largest_job_fits_a_record():
     eq(back.size_bytes, job.size_bytes)
     job.path += "x"
     raises(ProtocolError, to_record, job, [])
+
+
+def with_parts(id_bytes, device_id_bytes):
+    """The largest there may be of a clip that goes in parts."""
+    job = Job(PATH[:-11] + "h0000042.ts", 0, URGENT, HISTORICAL)
+    job.finish(CLIP)
+    job.size_bytes, job.duration_ms, job.frames = 2**31 - 1, 3600000, 90000
+    job.clock, job.order, job.attempts = "ntp", 12345678, 10
+    job.upload_id, job.part_size, job.parts_done = "u" * id_bytes, 8388608, 255
+    job.cloud_path = "d" * device_id_bytes + "/2026/10/04/211247_h0000042.ts"
+    return job
+
+
+def test_an_upload_in_parts_goes_on_after_a_retry():
+    totals = [200000, 2000, 9000, 10**12, 10**9]
+    for id_bytes, device_id_bytes, lost in (
+        (32, 64, ""),  # OSS
+        (124, 12, ""),  # MinIO
+        (124, 64, "fclbk"),
+        (200, 32, "fclbkdh"),  # the longest id that is taken
+        (200, 48, "fclbkdhz"),
+        (200, 64, "fclbkdhzoin"),
+    ):
+        case, job = "%d, %d" % (id_bytes, device_id_bytes), with_parts(id_bytes, device_id_bytes)
+        whole = json.loads(to_record(job, totals, "/sdcard/recordings/"))
+        record = to_record(job, totals, "/sdcard/recordings/", MOST_BYTES)
+        assert len(record) <= MOST_BYTES, (case, len(record))
+        left = json.loads(record)
+        eq(sorted(short for short in whole if short not in left), sorted(lost), case)
+        back, _ = from_record(record, "/sdcard/recordings/")
+        eq((back.path, back.size_bytes, back.md5), (job.path, job.size_bytes, MD5), case)
+        if "i" not in lost:
+            eq((back.upload_id, back.cloud_path), (job.upload_id, job.cloud_path), case)
+            eq((back.parts_done, back.attempts), (255, 10), case)
 
 
 def test_records_of_a_later_firmware_are_read():

@@ -44,6 +44,11 @@ def test_a_clip_is_a_number_of_30_bits():
                 eq(unpack(packed), (rank, trigger, number))
 
 
+def test_what_was_delivered_in_part_ranks_as_if_not():
+    eq(rank_of(DELIVERED, URGENT, True), URGENT + 1)
+    eq(rank_of(RUNNING, LOW, True), IN_USE)
+
+
 def test_order_is_rank_then_age():
     clips = [
         pack(0, SECURITY, 900),
@@ -102,6 +107,29 @@ def test_how_much_is_missing_and_for_what():
         made = policy(reserve, quota)
         found = made.missing_kib(free * MIB, used * MIB), made.reason(free * MIB, used * MIB)
         eq(found, (missing * MIB, reason), (reserve, quota, free, used))
+
+
+def test_what_is_claimed_to_be_free_and_what_is_believed():
+    """Reserve 64, slack 8, in MiB. Claimed; whether a write found no room; what is believed free."""
+    for story in (
+        ((500, False, 500), (60, True, 0), (70, False, 10), (50, False, 0), (60, False, 10)),
+        ((72, True, 0), (80, False, 8)),  # no more than reserve and slack
+        # More is doubted, and room is made once for the slack; when seen again it is believed.
+        ((500, True, 64), (509, False, 509), (500, True, 0), (600, False, 100), (580, True, 80)),
+        ((500, True, 64), (494, True, 0), (565, True, 0), (700, False, 135)),
+        ((500, True, 64), (509, True, 509), (509, True, 509), (500, True, 0)),  # room was no help
+        ((500, True, 64), (491, False, 491), (500, True, 64)),  # written since: it was not missing
+        ((500, True, 64), (300, True, 64), (300, False, 300), (500, True, 500)),
+    ):
+        made = policy(64)
+        for step, (claimed, is_full, believed) in enumerate(story):
+            made.end_doubt()
+            if is_full:
+                made.card_is_full(claimed * MIB)
+            free = -(-made.free_kib(claimed * MIB) // MIB)
+            eq(free, believed, "%r, step %d" % (story, step))
+    made.restart()
+    eq(made.free_kib(500 * MIB), 500 * MIB, "another card")
 
 
 def test_the_reserve_is_a_quarter_of_a_small_card():

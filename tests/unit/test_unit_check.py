@@ -52,6 +52,17 @@ def test_another_sps_counts_when_it_is_adopted():
     eq([one.take(other, 0, True), one.take(idr_unit(0), 0, True)], [KEY, OTHER_KEY])
 
 
+def test_what_is_adopted_is_its_own_sets_whatever_was_looked_at_meanwhile():
+    sets = ParameterSets(bytearray(708), 156, 184)
+    one, other = UnitCheck(sets, print), sps(40, 30) + pps() + slice_nal(IDR, 1)
+    eq(one.take(idr_unit(0), 0, True), KEY)
+    eq(one.take(other, 0, True), OTHER_KEY)
+    before = bytes(5000) + idr_unit(0)  # as the muxer finds it in the ring
+    assert sets.find(before, 5000, len(before))
+    one.adopt(other)
+    eq([one.take(other, 0, True), one.take(idr_unit(0), 0, True)], [KEY, OTHER_KEY])
+
+
 def test_what_comes_before_an_idr_picture_with_its_sets_cannot_be_played():
     one = check()
     units = slice_nal(SLICE, 0), slice_nal(IDR, 1), sps() + slice_nal(IDR, 2), slice_nal(SLICE, 3)

@@ -3,7 +3,8 @@
 So many at a time, in threads of their own, each in bounded memory and time. Whoever asks waits no
 longer than a camera does; the reading goes on, for all who ask, and what it found is kept for a
 while: so a camera that asks again is answered, and an object is not read twice for one.
-Invariant: what is returned is the MD5 of bytes that the store sent, all of one version of the object.
+Invariant: what is returned is the MD5 of the bytes that the store sent, all that one version of the
+object has.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class _Reading:
     def run(self, read: Read, key: str, etag: str) -> str:
         self._started = self._clock()
         read(key, etag, self._take)
+        if self.read_bytes < self._size_bytes:
+            raise StoreError("Changed", f"there are only {self.read_bytes} bytes")
         return self._digest.hexdigest()
 
     def _take(self, piece: bytes) -> None:
