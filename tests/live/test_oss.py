@@ -26,7 +26,7 @@ def standin() -> Iterator[OssStandin]:
 
 @pytest.fixture(scope="module")
 def film() -> Footage:
-    return footage("bigbuckbunny")
+    return footage("steady_4mbit")
 
 
 def stored(standin: OssStandin, cloud_path: str) -> tuple[bytes, str]:
