@@ -16,7 +16,7 @@ def frame_source(config, *, board, dialer, watcher, log):
     """
     kind = config["type"]
     if kind in ("esp_vision", "pydevices"):
-        return _camera(kind, config, board, watcher)
+        return _camera(kind, config, board, watcher, log)
     try:
         return _replay(config) if kind == "replay" else _rtsp(config, board, dialer, log)
     except MemoryError:
@@ -54,9 +54,9 @@ def _rtsp(config, board, dialer, log):
     )
 
 
-def _camera(kind, config, board, watcher):
+def _camera(kind, config, board, watcher, log):
     settings = {name: config[name] for name in _CAMERA_SETTINGS}
-    settings["ticks_ms"], settings["watcher"] = ticks_ms, watcher
+    settings["ticks_ms"], settings["watcher"], settings["log"] = ticks_ms, watcher, log
     if kind == "esp_vision":
         from firmware.sources.esp_vision import EspVisionSource
 

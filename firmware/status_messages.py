@@ -64,95 +64,74 @@ def upload_failed(job, error, will_retry, unix_time):
 
 
 def recording_started(path, trigger, priority, unix_time):
-    return json.dumps(
-        {
-            "event": "recording_started",
-            "file_path": path,
-            "trigger": trigger,
-            "priority": priority,
-            "timestamp": unix_time,
-        }
+    return _event(
+        "recording_started", unix_time, file_path=path, trigger=trigger, priority=priority
     )
 
 
 def recording_completed(clip, unix_time):
-    return json.dumps(
-        {
-            "event": "recording_completed",
-            "file_path": clip.path,
-            "file_size": clip.size_bytes,
-            "trigger": clip.trigger,
-            "priority": clip.priority,
-            "duration_ms": clip.duration_ms,
-            "frames": clip.frames,
-            "width": clip.width,
-            "height": clip.height,
-            "fps": clip.fps,
-            "pre_roll_ms": clip.pre_roll_ms,
-            "part": clip.part,
-            "timestamp": unix_time,
-        }
+    return _event(
+        "recording_completed",
+        unix_time,
+        file_path=clip.path,
+        file_size=clip.size_bytes,
+        trigger=clip.trigger,
+        priority=clip.priority,
+        duration_ms=clip.duration_ms,
+        frames=clip.frames,
+        width=clip.width,
+        height=clip.height,
+        fps=clip.fps,
+        pre_roll_ms=clip.pre_roll_ms,
+        part=clip.part,
     )
 
 
 def recording_failed(path, message, unix_time):
-    return json.dumps(
-        {
-            "event": "recording_failed",
-            "file_path": path,
-            "error_message": message,
-            "timestamp": unix_time,
-        }
-    )
+    return _event("recording_failed", unix_time, file_path=path, error_message=message)
 
 
 def recording_evicted(evicted, unix_time):
     """`reason`: "reserve", "quota", "age", "card_full" or "journal_full"."""
-    return json.dumps(
-        {
-            "event": "recording_evicted",
-            "file_path": evicted.path,
-            "file_size": evicted.size_bytes,
-            "trigger": evicted.trigger,
-            "priority": evicted.priority,
-            "was_uploaded": evicted.is_uploaded,
-            "reason": evicted.reason,
-            "timestamp": unix_time,
-        }
+    return _event(
+        "recording_evicted",
+        unix_time,
+        file_path=evicted.path,
+        file_size=evicted.size_bytes,
+        trigger=evicted.trigger,
+        priority=evicted.priority,
+        was_uploaded=evicted.is_uploaded,
+        reason=evicted.reason,
     )
 
 
 def recording_stopped(priority, reason, unix_time):
     """Up to that priority nothing is recorded: there is no room, and nothing that may go for it."""
-    return json.dumps(
-        {
-            "event": "recording_stopped",
-            "priority": priority,
-            "reason": reason,
-            "timestamp": unix_time,
-        }
-    )
+    return _event("recording_stopped", unix_time, priority=priority, reason=reason)
 
 
 def card_changed(event, text, unix_time):
     """`event`: "card_gone", "card_failing" or "card_back"."""
-    return json.dumps({"event": event, "message": text, "timestamp": unix_time})
+    return _event(event, unix_time, message=text)
 
 
 def source_changed(error, unix_time):
     """`error` is what the source of frames failed with; None when frames come again."""
     if error is None:
-        return json.dumps({"event": "source_restored", "timestamp": unix_time})
+        return _event("source_restored", unix_time)
     text = "%s: %s" % (type(error).__name__, error)
-    return json.dumps({"event": "source_failed", "error_message": text, "timestamp": unix_time})
+    return _event("source_failed", unix_time, error_message=text)
 
 
 def recording_resumed(unix_time):
-    return json.dumps({"event": "recording_resumed", "timestamp": unix_time})
+    return _event("recording_resumed", unix_time)
 
 
 def _status(event, job, unix_time, **fields):
+    return _event(event, unix_time, file_path=job.path, **fields)
+
+
+def _event(event, unix_time, **fields):
     fields["event"] = event
-    fields["file_path"] = job.path
     fields["timestamp"] = unix_time
     return json.dumps(fields)

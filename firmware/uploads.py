@@ -43,15 +43,14 @@ class Uploads:
         topics,
         clock_quality,
         log,
-        has_card=lambda: True,
-        may_write=lambda: True,
-        on_card_error=lambda error: None,
+        has_card,
+        may_write,
+        on_card_error,
     ):
         """`config` is the whole configuration, `store` the ClipStore.
 
         has_card(): whether there is one whose jobs are known; may_write(): and that takes
-        writes. on_card_error(OSError) is
-        told of whatever the card refuses.
+        writes. on_card_error(OSError) is told of whatever the card refuses.
         """
         self._board, self._link, self._log = board, link, log
         self._has_card, self._may_write, self._on_card_error = has_card, may_write, on_card_error

@@ -126,6 +126,14 @@ class AccessUnits:
 
 def picture_size(unit):
     """`(width, height)` in pixels from an access unit's SPS; ProtocolError without a sound one."""
+    try:
+        return read_size(sps_of(unit))
+    except IndexError:
+        raise ProtocolError("the SPS is cut short")
+
+
+def sps_of(unit):
+    """The bits of an access unit's SPS, behind its header; ProtocolError if it has none."""
     end = len(unit)
     at = find_nal(unit, 0, end)
     while at >= 0 and nal_type(unit, at) != SPS:
@@ -134,13 +142,10 @@ def picture_size(unit):
         raise ProtocolError("the access unit has no SPS")
     begin = at + START_CODE_BYTES + 1
     stop = find_nal(unit, begin, end)
-    try:
-        return _sps_size(_Bits(unit[begin : stop if stop >= 0 else end]))
-    except IndexError:
-        raise ProtocolError("the SPS is cut short")
+    return _Bits(unit[begin : stop if stop >= 0 else end])
 
 
-def _sps_size(sps):
+def read_size(sps):
     """H.264, 7.3.2.1.1 up to the cropping rectangle, and equations 7-13 to 7-22."""
     profile = sps.bits(8)
     sps.bits(16)  # constraint flags, level

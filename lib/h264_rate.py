@@ -3,24 +3,18 @@
 Pure: no IO.
 """
 
-import annexb
+from annexb import read_size, sps_of
 from protocol_error import ProtocolError
 
 
 def frame_rate(unit):
     """Frames per second, rounded, from an access unit's SPS; 0 when it tells of none."""
-    at = annexb.find_nal(unit, 0, len(unit))
-    while at >= 0 and annexb.nal_type(unit, at) != annexb.SPS:
-        at = annexb.find_nal(unit, at + 3, len(unit))
-    if at < 0:
-        return 0
-    stop = annexb.find_nal(unit, at + 3, len(unit))
-    sps = annexb._Bits(unit[at + 4 : stop if stop >= 0 else len(unit)])
     try:
-        annexb._sps_size(sps)
+        sps = sps_of(unit)
+        read_size(sps)
         return _timing(sps) if sps.bits(1) else 0
     except (IndexError, ProtocolError):
-        return 0  # it ends before that
+        return 0  # there is none, or it ends before that
 
 
 def _timing(sps):

@@ -7,6 +7,7 @@ from firmware.sources.pydevices import PyDevicesSource
 from firmware.start_up import StartUpError
 from harness import eq, raises, raises_async
 from nal_units import units
+from tasks import camera_stories
 from tasks.strict_camera import Clock, Hardware, PyDevices, Watcher, modules_of_board
 
 
@@ -22,11 +23,7 @@ class Rig:
 
     async def take(self, count):
         """The next `count` units as [(bytes, pts_90k, is_key)]."""
-        taken = []
-        for _ in range(count):
-            unit, pts_90k, is_key = await self.source.next()
-            taken.append((bytes(unit), pts_90k, is_key))
-        return taken
+        return await camera_stories.take(self.source, count)
 
 
 async def test_every_picture_of_the_encoder_in_order():
@@ -185,71 +182,21 @@ async def test_whatever_fails_at_the_start_leaves_nothing_open():
         ("force_idr", "the encoder failed"),
     ):
         for error in errors + (MemoryError("frame buffer"),):
-            rig = Rig()
-            rig.hardware.faults.fail(call, error)
-            failure = await raises_async(OSError, rig.source.start())
-            eq(failure.errno, EIO)
-            assert words in str(failure) and str(error) in str(failure)
-            rig.source.stop()
-            eq(rig.hardware.open, [], call)
-            await rig.source.start()
-            eq([(unit, is_key) for unit, _, is_key in await rig.take(2)], rig.hardware.film[:2])
-            rig.source.stop()
-            eq(rig.hardware.open, [], call)
+            await camera_stories.a_start_fails(Rig, call, error, words)
 
 
 async def test_whatever_fails_at_work_is_an_os_error_and_a_new_start_helps():
     for call, words in (("frame", "the camera failed"), ("encode", "the encoder failed")):
-        rig = Rig()
-        await rig.source.start()
-        rig.hardware.faults.fail(call, OSError("h264enc: encode failed (-1)"), after=4)
-        await rig.take(4)
-        failure = await raises_async(OSError, rig.source.next())
-        eq(failure.errno, EIO)
-        assert words in str(failure) and "failed (-1)" in str(failure)
-        rig.source.stop()
-        eq(rig.hardware.open, [])
-        await rig.source.start()
-        eq((await rig.take(1))[0][2], True, "a new start begins with a key frame")
-        rig.source.stop()
-        eq(rig.hardware.open, [])
+        error = OSError("h264enc: encode failed (-1)")
+        await camera_stories.it_fails_at_work(Rig, call, error, words)
 
 
 async def test_what_does_not_close_is_said_and_the_rest_is_closed():
-    for error in (OSError("busy"), RuntimeError("gone"), ValueError("closed"), MemoryError("full")):
-        said = []
-        rig = Rig(log=said.append)
-        for calls in (("close",), ("deinit",), ("close", "deinit")):
-            await rig.source.start()
-            for call in calls:
-                rig.hardware.faults.fail(call, error)
-            rig.source.stop()
-            eq(rig.hardware.open, [])
-        lines = ["the %s does not close: %s" % (name, error) for name in ("encoder", "camera")]
-        eq(said, lines * 2)
-        await rig.source.start()
-        eq((await rig.take(1))[0][2], True)
-        rig.source.stop()
-        eq(said, lines * 2)
+    await camera_stories.it_does_not_close(Rig, "deinit")
 
 
 async def test_stop_and_start_at_any_time():
-    rig = Rig()
-    rig.source.stop()
-    await rig.source.start()
-    rig.source.stop()
-    rig.source.stop()
-    await rig.source.start()
-    await rig.source.start()
-    first = await rig.take(3)
-    rig.source.stop()
-    rig.clock.advance(60000)
-    await rig.source.start()
-    second = await rig.take(3)
-    rig.source.stop()
-    eq(rig.hardware.open, [])
-    eq([first[0][2], second[0][2]], [True, True])
-    assert second[0][1] - first[-1][1] >= 60 * 90000, "time went on while it was stopped"
+    await camera_stories.it_stops_and_starts(Rig)
 
 
 async def test_the_ticks_may_wrap():

@@ -9,9 +9,9 @@ from hashlib import md5
 import block_writer
 from firmware.sd_recorder import SdRecorder
 from harness import eq, exists, raises_async, tmp_dir
-from mpegts import BUFFER_BYTES, PTS_DELAY_90K
+from mpegts import BUFFER_BYTES
 from nal_units import IDR, idr_unit, slice_nal, units
-from tasks.ts_reader import pictures, slices
+from tasks.recorder_rig import holds, inserted
 
 FPS = 10
 STEP_90K = 9000
@@ -125,25 +125,6 @@ def timed(pieces, first_90k=0):
 
 def film(count, size=700, first_90k=0):
     return timed(units(count, 5, size), first_90k)
-
-
-def inserted(script, *steps):
-    """The script with functions put in: (number of the picture they come before, function)."""
-    made = list(script)
-    for number, function in reversed(steps):
-        made.insert(number, function)
-    return made
-
-
-def holds(rig, clip, script, first_90k=None):
-    """The clip must hold these pictures, no more, no less; its recording began at `first_90k`."""
-    first_90k = script[0][1] if first_90k is None else first_90k
-    found = pictures(rig.read(clip))
-    eq((len(found), clip.frames), (len(script), len(script)), "pictures in the file")
-    for (picture, pts_90k), (unit, shown_90k, _) in zip(found, script):
-        eq(picture[:4], slices(unit)[:4], "number of the picture")
-        assert picture == slices(unit), "not all bytes of a picture"
-        eq(pts_90k, (shown_90k - first_90k) % PTS_END + PTS_DELAY_90K)
 
 
 async def test_every_byte_of_every_picture():
